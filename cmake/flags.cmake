@@ -1,0 +1,24 @@
+# Warnings are errors, and what is shipped is hardened. Targets opt in by linking lanyard_flags (lanyard_room and
+# lanyard_executable do so); generated protobuf code does not.
+add_library(lanyard_flags INTERFACE)
+target_include_directories(lanyard_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_options(lanyard_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wformat=2 -Wimplicit-fallthrough
+  -fno-omit-frame-pointer)
+
+if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
+  string(REPLACE "-g" "-g1" CMAKE_CXX_FLAGS_RELWITHDEBINFO "${CMAKE_CXX_FLAGS_RELWITHDEBINFO}")
+endif()
+
+if(LANYARD_SANITIZE)
+  add_compile_options(-fsanitize=${LANYARD_SANITIZE} -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${LANYARD_SANITIZE})
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+  add_compile_options(-D_FORTIFY_SOURCE=2)
+endif()
+add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection=full)
+add_link_options(-Wl,-z,relro,-z,now,-z,noexecstack)
+if(LANYARD_COVERAGE)
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+endif()
