@@ -1,0 +1,68 @@
+// Key pairs of SVIDs and of the authorities that sign them.
+//
+// A PrivateKey is a handle on an immutable OpenSSL key: copies share it, and its memory is wiped when the last one
+// goes. It cannot be printed; its bytes leave only as SecretBytes.
+//
+// Thread: any.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "node_agent/base/status.h"
+#include "pki/secret_bytes.h"
+
+struct evp_pkey_st;  // EVP_PKEY
+
+namespace lanyard {
+
+enum class KeyType { kEcP256, kEcP384, kRsa2048, kRsa4096 };
+
+// "ec-p256", "ec-p384", "rsa-2048", "rsa-4096". Everything else is InvalidArgument; "ed25519" with the reason why it is
+// refused.
+Result<KeyType> ParseKeyType(std::string_view name);
+std::string_view KeyTypeName(KeyType type);
+
+class PublicKey {
+ public:
+  // The key of any kind that OpenSSL can read, from SubjectPublicKeyInfo (RFC 5280 §4.1).
+  static Result<PublicKey> FromSpkiDer(std::string_view der);
+
+  // One of the four kinds that an SVID may have; otherwise InvalidArgument saying what the key is.
+  Result<KeyType> type() const;
+  Result<std::string> ToSpkiDer() const;
+  bool SameAs(const PublicKey& other) const;
+  evp_pkey_st* native() const { return key_.get(); }
+
+ private:
+  friend class PrivateKey;
+  friend class Certificate;
+  explicit PublicKey(std::shared_ptr<evp_pkey_st> key) : key_(std::move(key)) {}
+
+  std::shared_ptr<evp_pkey_st> key_;
+};
+
+class PrivateKey {
+ public:
+  // P-256 takes about 16 us: the generator context is kept per thread. RSA takes tens to hundreds of milliseconds.
+  static Result<PrivateKey> Generate(KeyType type);
+  // Exactly one unencrypted PKCS#8, SEC1 or PKCS#1 key. Never asks for a passphrase.
+  static Result<PrivateKey> FromPem(std::string_view pem);
+  static Result<PrivateKey> FromPkcs8Der(std::string_view der);
+
+  Result<SecretBytes> ToPkcs8Der() const;  // unencrypted, RFC 5208, as the Workload API wants it
+  Result<SecretBytes> ToPem() const;       // "PRIVATE KEY"
+  PublicKey public_key() const { return PublicKey(key_); }
+  KeyType type() const { return type_; }
+  evp_pkey_st* native() const { return key_.get(); }
+
+ private:
+  PrivateKey(std::shared_ptr<evp_pkey_st> key, KeyType type) : key_(std::move(key)), type_(type) {}
+  static Result<PrivateKey> Adopt(evp_pkey_st* owned);
+
+  std::shared_ptr<evp_pkey_st> key_;
+  KeyType type_;
+};
+
+}  // namespace lanyard
