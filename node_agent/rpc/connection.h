@@ -1,0 +1,30 @@
+// One accepted connection: who made it, and how to recognise it again.
+//
+// The peer is taken from the kernel once, at accept, and never changes. Calls hold the Connection by shared_ptr, so
+// that whoever handles a call keeps the very process that made it, whatever becomes of the socket or its number.
+//
+// Lifetime: shared. Thread: any (immutable but for the atomic flag).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "node_agent/base/clock.h"
+#include "node_agent/base/process.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+struct Connection {
+  uint64_t id = 0;  // counts up from 1 for each socket path; for logs and audit
+  int fd = -1;      // gRPC's name for the connection; valid for system calls only after comparing the cookie
+  uint64_t cookie = 0;
+  PeerProcess peer;
+  Status admission;  // not OK: every call on this connection is answered with it
+  MonoTime accepted_at;
+  mutable std::atomic<bool> call_seen{false};
+};
+using ConnectionPtr = std::shared_ptr<const Connection>;
+
+}  // namespace lanyard

@@ -1,0 +1,55 @@
+// A listening Unix socket at a path, bound so that nobody ever sees it with the wrong mode.
+//
+// Bind makes the directory when it is absent, takes the place of a socket that nobody listens on any more, and refuses
+// to take one from a running agent or to remove a file that is no socket. The socket is bound under a temporary name,
+// given its mode and group, set to listen, and only then renamed. Abstract sockets are refused: they have no mode, and
+// every network namespace has its own.
+//
+// Lifetime: destroying it closes the socket and removes the name if it still is this very socket. Thread: any, one at a
+// time.
+#pragma once
+
+#include <sys/types.h>
+
+#include <optional>
+#include <string>
+
+#include "node_agent/base/fd.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+struct PeerSocketOptions {
+  std::string path;  // absolute, at most 107 bytes
+  mode_t mode = 0777;
+  std::optional<gid_t> group;    // of the socket, and of the directory when that is made here
+  mode_t directory_mode = 0755;  // of the directory, when it is made here
+};
+
+class PeerSocket {
+ public:
+  // InvalidArgument: the path is relative, abstract, too long, or its directory is writable by everybody.
+  // AlreadyExists: another process listens there (its pid is named), or something that is not a socket is in its place.
+  static Result<PeerSocket> Bind(const PeerSocketOptions& options);
+
+  PeerSocket(PeerSocket&&) noexcept = default;
+  PeerSocket& operator=(PeerSocket&& other) noexcept;
+  ~PeerSocket() { Close(); }
+
+  int fd() const { return fd_.get(); }
+  const std::string& path() const { return path_; }
+
+  // Safe to call twice.
+  void Close();
+
+ private:
+  PeerSocket(UniqueFd fd, std::string path, dev_t device, ino_t inode)
+      : fd_(std::move(fd)), path_(std::move(path)), device_(device), inode_(inode) {}
+
+  UniqueFd fd_;
+  std::string path_;
+  dev_t device_;
+  ino_t inode_;
+};
+
+}  // namespace lanyard
