@@ -11,21 +11,20 @@
 #include <sys/types.h>
 
 #include <chrono>
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
 #include "node_agent/base/log.h"
+#include "node_agent/base/status.h"
+#include "node_agent/base/yaml.h"
+#include "node_agent/identity/ca_keeper.h"
+#include "node_agent/registry/entry.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
 
 namespace lanyard {
-
-enum class Environment { kDevelopment, kStaging, kProduction };
-std::string_view EnvironmentName(Environment environment);  // "development", "staging", "production"
 
 struct WorkloadSocketConfig {
   std::string path = "/run/lanyard/workload.sock";
@@ -41,17 +40,11 @@ struct AdminSocketConfig {
   mode_t directory_mode() const { return group.empty() ? 0700 : 0750; }
 };
 
-// Roots that the agent makes itself, under data_dir.
-struct OwnRootConfig {
+// The agent's own roots under data_dir, or (`given`) an intermediate that somebody else issued.
+struct EmbeddedCaConfig {
   KeyType key_type = KeyType::kEcP256;
   std::chrono::seconds ca_ttl = std::chrono::hours(720);
-};
-
-// An intermediate that somebody else gave us. Paths of PEM files.
-struct GivenIssuerConfig {
-  std::string issuer_cert;
-  std::string issuer_key;
-  std::string upstream_roots;
+  std::optional<GivenIssuer> given;
 };
 
 struct SvidConfig {
@@ -81,7 +74,7 @@ struct Config {
   std::string data_dir = "/var/lib/lanyard";
   WorkloadSocketConfig workload_socket;
   AdminSocketConfig admin_socket;
-  std::variant<OwnRootConfig, GivenIssuerConfig> identity_source = OwnRootConfig{};
+  EmbeddedCaConfig embedded_ca;
   SvidConfig svid;
   AttestorsConfig attestors;
   std::vector<std::string> registry_paths = {"/etc/lanyard/registry.d"};
@@ -89,27 +82,15 @@ struct Config {
   LogConfig log;
 };
 
-// What is wrong at one place of a file. Line and column count from 1; 0 when the file as a whole is meant.
-struct ConfigProblem {
-  std::string file;
-  int line = 0;
-  int column = 0;
-  std::string text;
+// The configuration in the file at `path`. An error of the text is InvalidArgument with one "file:line:column: text" a line, all of
+// them, in the order of the file.
+Result<Config> LoadConfig(const std::string& path);
 
-  std::string str() const;  // "file:line:column: text"
-};
+// The same for text in hand; `file` is for messages. Looks at the machine only to follow symbolic links of directories that exist, and
+// for the admin socket's group and directory.
+Result<Config> ParseConfig(std::string_view text, std::string_view file, const YamlVariables& variables);
 
-struct LoadedConfig {
-  std::optional<Config> config;       // nothing when there are errors
-  std::vector<ConfigProblem> errors;  // in the order of the file
-};
-
-// The value of a variable of the environment, or nothing when it is not set.
-using EnvironmentLookup = std::function<std::optional<std::string>(const std::string& name)>;
-
-LoadedConfig LoadConfig(const std::string& path);
-// The same for text in hand; `file` is for messages. Looks at the file system only to follow symbolic links of directories that exist,
-// and for the admin socket's group and directory.
-LoadedConfig ParseConfig(std::string_view text, const std::string& file, const EnvironmentLookup& lookup);
+// The lines of a Status's message.
+std::vector<std::string> ErrorLines(const Status& status);
 
 }  // namespace lanyard
