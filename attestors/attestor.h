@@ -1,0 +1,56 @@
+// The whole contract of an attestor: facts about one process become selectors.
+//
+// An attestor says what is so and never what it is worth. Finding nothing is an answer; not being able to find out is a
+// gap (for some of its selectors) or an error (for all of them), and nothing that depends on those selectors may be
+// issued.
+//
+// Thread: loop.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "attestors/selector.h"
+#include "attestors/subject.h"
+#include "node_agent/base/clock.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+// Selectors at or below `prefix` could not be found out: "unix", "unix:sha256", "process:cgroup:cpu:/work".
+struct Gap {
+  std::string prefix;
+  Status why;
+};
+
+// True when `gap` leaves open whether the process has `selector`: the prefix is all of it or ends before one of its
+// colons.
+bool Covers(const Gap& gap, const Selector& selector);
+
+struct Findings {
+  std::vector<Selector> selectors;
+  std::vector<Gap> gaps;
+};
+
+class Attestor {
+ public:
+  struct Attempt {
+    virtual ~Attempt() = default;
+  };  // destroy it to cancel; `done` then never runs
+  using Done = absl::AnyInvocable<void(Result<Findings>) &&>;
+
+  virtual ~Attestor() = default;
+  // The type of its selectors, e.g. "docker".
+  virtual std::string_view type() const = 0;
+  // `done` runs once, on the loop thread, after Attest() has returned; it may destroy the attempt. No selectors means
+  // "not my kind of process"; an error means "could not find out". `deadline` is a hint (for requests to elsewhere):
+  // the AttestorSet keeps it, and cancels.
+  [[nodiscard]] virtual std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline,
+                                                        Done done) = 0;
+};
+
+}  // namespace lanyard

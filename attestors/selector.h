@@ -1,0 +1,70 @@
+// One fact about a process, as text: "unix:uid:1000". Entries name the selectors that a caller must have.
+//
+// A selector is a type (the attestor that found it) and a value; the value's first word is its kind: "unix" and
+// "uid:1000", kind "uid". SelectorKinds() lists what the built-in attestors give, how strong it is, and who could forge
+// it; the registry checks entries against that table, so that a misspelt selector is refused when it is written and not
+// found out by an identity that is never earned.
+//
+// Thread: any.
+#pragma once
+
+#include <compare>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+struct Selector {
+  std::string type;
+  std::string value;
+
+  // "type:value" with both parts non-empty, the type of [a-z0-9_-], no control bytes, at most 4,096 bytes. Knows
+  // nothing of kinds: see CheckSelector. InvalidArgument otherwise.
+  static Result<Selector> Parse(std::string_view text);
+
+  std::string str() const { return type + ":" + value; }
+
+  friend bool operator==(const Selector&, const Selector&) = default;
+  friend std::strong_ordering operator<=>(const Selector&, const Selector&) = default;
+};
+
+enum class SelectorStrength {
+  kIdentifies,   // held against the process by the kernel or the platform
+  kNarrowsOnly,  // the process can set it itself: it may make an entry stricter, never carry one alone
+};
+
+struct SelectorKind {
+  std::string_view type;  // "unix"
+  std::string_view kind;  // "uid"
+  std::string_view form;  // what follows the kind, for messages and docs: "<number>"
+  SelectorStrength strength;
+  Status (*check)(std::string_view rest);  // `rest` is what follows "<kind>:"
+  std::string_view meaning;                // one line: what it says, and who could forge it
+};
+
+// Every kind that the built-in attestors know, grouped by type.
+std::span<const SelectorKind> SelectorKinds();
+
+// The table's row for `selector`, by type and kind; nullptr when there is none.
+const SelectorKind* FindSelectorKind(const Selector& selector);
+
+// How strong `selector` is. InvalidArgument when its type is built in but its kind is unknown (the message names the
+// valid ones) or its value malformed; NotFound when no built-in attestor has this type.
+Result<SelectorStrength> CheckSelector(const Selector& selector);
+
+// True when `text` may stand in a selector: not empty, no control bytes (a file name may hold a newline), not too long.
+bool FitsInSelector(std::string_view text);
+
+}  // namespace lanyard
+
+template <>
+struct std::hash<lanyard::Selector> {
+  size_t operator()(const lanyard::Selector& selector) const noexcept {
+    const std::hash<std::string_view> hash;
+    return hash(selector.type) * 1099511628211ULL ^ hash(selector.value);
+  }
+};

@@ -1,0 +1,90 @@
+// What every attestor starts from: one caller, and what /proc said about it, read once.
+//
+// All reads go through a descriptor of /proc/PID. Such a descriptor stays with the process it was opened for: after its
+// exit reads fail, and a reused pid is never read by mistake. Nothing here touches the file system that the executable
+// lies on (the caller may own it, and it may hang): the link is read, and attributes are asked for with
+// AT_STATX_DONT_SYNC.
+//
+// Lifetime: immutable and shared; pool threads may keep it. Thread: any.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "attestors/procfs.h"
+#include "node_agent/base/fd.h"
+#include "node_agent/base/process.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+// A directory /proc/PID, held open.
+class ProcDir {
+ public:
+  // NotFound when there is no such process.
+  static Result<ProcDir> Open(pid_t pid);
+
+  // NotFound once the process is gone.
+  Result<std::string> Read(const char* name, size_t max_bytes) const;
+  Result<std::string> ReadLink(const char* name) const;
+  // Opens the file behind a link like "exe". May block on the caller's file system: pool only.
+  Result<UniqueFd> OpenFile(const char* name) const;
+  pid_t pid() const { return pid_; }
+  int fd() const { return fd_.get(); }
+
+ private:
+  ProcDir(pid_t pid, UniqueFd fd) : pid_(pid), fd_(std::move(fd)) {}
+
+  pid_t pid_;
+  UniqueFd fd_;
+};
+
+// A file's identity and version, as far as the kernel knows it without asking the file system's server.
+struct FileVersion {
+  uint32_t device_major = 0;  // 0: an anonymous device (tmpfs, overlayfs, btrfs, NFS, FUSE, …)
+  uint32_t device_minor = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;
+  int64_t mtime_ns = 0;
+  int64_t ctime_ns = 0;
+  uint64_t mount = 0;  // which mount it was reached by; never reused on kernels since 6.8
+
+  friend bool operator==(const FileVersion&, const FileVersion&) = default;
+  bool SameFile(const FileVersion& other) const {
+    return device_major == other.device_major && device_minor == other.device_minor && inode == other.inode;
+  }
+};
+
+// What the links below /proc/PID say about the program that runs.
+struct Executable {
+  std::string link;  // text of /proc/PID/exe; a path only under the conditions of PathInOwnNamespace (mounts.h)
+  FileVersion file;
+  uint64_t mount_id = 0;         // as in mountinfo; may be reused
+  uint64_t mount_namespace = 0;  // the process's, by inode number
+};
+
+// NotFound for a kernel thread or a process whose main thread has ended; PermissionDenied without the right to look, or
+// for a FUSE file system that shuts us out.
+Result<Executable> ReadExecutable(const ProcDir& process);
+
+struct Subject {
+  PeerProcess peer;
+  std::shared_ptr<const ProcDir> proc;
+  ProcStatus status;
+  std::vector<CgroupMembership> cgroups;
+  Result<Executable> executable = Error(StatusCode::kUnknown, "not read");
+
+  // Reads all of it. Unavailable when the process is gone.
+  static Result<std::shared_ptr<const Subject>> Read(const PeerProcess& peer);
+
+  // The ids in /proc are still those of the connection: PermissionDenied otherwise.
+  Status CheckIds() const;
+  // Reads again: Unavailable when the process has exited or changed its ids, executable or cgroups since Read().
+  Status CheckUnchanged() const;
+};
+
+}  // namespace lanyard
