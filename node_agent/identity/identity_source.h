@@ -1,0 +1,53 @@
+// Where identities come from: the seam between the agent and whoever signs.
+//
+// The agent asks for one SVID at a time and shows the source's bundle to workloads. EmbeddedCa signs on this node; an
+// authority elsewhere answers the same questions over the network. Nobody above this seam knows which it is.
+//
+// Lifetime: outlives everything that listens to it or has asked it. Thread: loop.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <chrono>
+#include <memory>
+
+#include "node_agent/base/status.h"
+#include "node_agent/identity/health.h"
+#include "node_agent/registry/entry.h"
+#include "pki/bundle.h"
+#include "pki/key.h"
+#include "pki/x509_svid.h"
+
+namespace lanyard {
+
+struct IssueRequest {
+  EntryPtr entry;
+  std::chrono::seconds ttl{0};  // from now; the SVID may live shorter, never longer
+  KeyType key_type = KeyType::kEcP256;
+};
+
+class IdentitySource {
+ public:
+  using IssueDone = absl::AnyInvocable<void(Result<X509Svid>) &&>;
+  using Listener = absl::AnyInvocable<void()>;
+
+  virtual ~IdentitySource() = default;
+
+  // Makes a new key and certificate for the entry. `done` runs once, on the loop thread, after Issue() has returned;
+  // not at all when the source is destroyed first. Unavailable while nothing can sign, with the reason.
+  virtual void Issue(IssueRequest request, IssueDone done) = 0;
+
+  // The trust domain's own bundle; null until the source is ready.
+  virtual std::shared_ptr<const Bundle> bundle() const = 0;
+
+  // Called after each change of bundle().
+  virtual void OnBundleChange(Listener listener) = 0;
+
+  // Called after another authority has begun to sign. What was issued before stays valid for now, but should be renewed
+  // soon, so that nothing depends on the old authority when it goes.
+  virtual void OnSignerChange(Listener listener) = 0;
+
+  virtual HealthReport health() const = 0;
+};
+
+}  // namespace lanyard

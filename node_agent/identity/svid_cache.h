@@ -1,0 +1,104 @@
+// One current X.509-SVID per registry entry, kept fresh.
+//
+// Whoever asks for an entry's SVID while it is being signed waits for that one signing. An SVID is renewed around half
+// of its life, jittered so that nodes do not move in step; what falls due soon after is renewed along with it, so that
+// a stream that shows fifty identities gets one push, not fifty. While renewal fails the old SVID is served on and
+// renewal is tried again (1 s, doubling to 30 s); an expired one is never served. When another authority begins to
+// sign, everything is renewed within a few seconds.
+//
+// An entry that nobody holds, and nobody has asked for since its SVID was made, is dropped at renewal time; its key is
+// wiped with the last reference. Entries are told apart by address, which the registry keeps across reloads for equal
+// content.
+//
+// Lifetime: borrows the source, the loop and the clock. Thread: loop. Fails closed: no valid SVID, no answer but an
+// error.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "node_agent/base/clock.h"
+#include "node_agent/base/event_loop.h"
+#include "node_agent/identity/identity_source.h"
+#include "pki/secret_bytes.h"
+
+namespace lanyard {
+
+// What all streams that show this identity send, serialized once.
+struct CachedSvid {
+  X509Svid svid;
+  EntryPtr entry;
+  std::uint64_t version = 0;  // rises with every SVID of the cache
+  std::string chain_der;      // as in X509SVID.x509_svid of the Workload API
+  SecretBytes key_pkcs8;      // as in X509SVID.x509_svid_key
+  WallTime issued;
+  WallTime renew_at;
+};
+using CachedSvidPtr = std::shared_ptr<const CachedSvid>;
+
+struct SvidCacheOptions {
+  std::chrono::seconds default_ttl = std::chrono::hours(1);  // an entry's own may only be shorter
+  KeyType default_key_type = KeyType::kEcP256;
+  std::size_t renewals_at_once = 4;  // leaves the pool to those who wait for their first SVID
+};
+
+class SvidCache {
+ public:
+  using Done = absl::AnyInvocable<void(Result<CachedSvidPtr>) &&>;
+  using ChangeListener = absl::AnyInvocable<void(std::span<const EntryPtr> changed)>;
+  using Random = std::function<double()>;  // uniform in [0, 1)
+
+  SvidCache(IdentitySource& source, EventLoop& loop, Clock& clock, SvidCacheOptions options, Random random);
+  SvidCache(const SvidCache&) = delete;
+  SvidCache& operator=(const SvidCache&) = delete;
+  ~SvidCache();
+
+  // The entry's SVID, made if there is none. `done` runs on the loop after Get() has returned, or never if the cache is
+  // destroyed.
+  void Get(const EntryPtr& entry, Done done);
+  // The SVID that Get() would answer with at once, or null.
+  CachedSvidPtr Peek(const EntryPtr& entry);
+
+  // While a Hold lives, its entry is renewed. May outlive the cache.
+  struct State;
+  class Hold {
+   public:
+    Hold() = default;
+    Hold(Hold&& other) noexcept = default;
+    Hold& operator=(Hold&& other) noexcept;
+    ~Hold() { Release(); }
+
+   private:
+    friend class SvidCache;
+    void Release();
+    std::weak_ptr<State> cache_;
+    EntryPtr entry_;
+  };
+  [[nodiscard]] Hold Retain(const EntryPtr& entry);
+
+  // Called with the entries whose SVID was renewed, has expired or was forgotten; one call for all that changed
+  // together.
+  void OnChange(ChangeListener listener);
+
+  // Throws the SVID away now, for an entry that no longer exists or an identity that was taken back. Whoever waits for
+  // it is answered PermissionDenied, and what is being signed is discarded.
+  void Forget(const EntryPtr& entry);
+
+  // New defaults after a change of the configuration; they apply from each entry's next signing.
+  void SetOptions(SvidCacheOptions options);
+
+  std::size_t size() const;
+  HealthReport health() const;
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace lanyard
