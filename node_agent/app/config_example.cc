@@ -1,0 +1,119 @@
+#include "node_agent/app/config_example.h"
+
+#include <fmt/format.h>
+
+#include "node_agent/app/config.h"
+#include "node_agent/base/duration.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::string_view kText = R"(# Lanyard's configuration: every key that there is, with its default.
+# Unknown keys are errors. Durations are written like 90s, 15m or 24h. ${{VAR}} in a value is replaced by the variable of the
+# environment, $${{ stands for the characters themselves. `lanyard config check FILE` names every mistake with its line.
+
+# The trust domain of all identities issued here. The only key without a default.
+trust_domain: example.org
+
+# development, staging or production: shown in health. An entry of the registry may be stricter, never laxer.
+environment: {environment}
+
+# What has to survive a restart: the certificate authority. Mode 0700; one agent at a time.
+data_dir: {data_dir}
+
+# Where workloads connect. Everybody may: who they are is found out from the kernel. Containers may mount this directory, so nothing
+# else may lie in it.
+workload_socket:
+  path: {workload_path}
+  mode: "{workload_mode:04o}"
+
+# Where operators connect, in a directory of its own with mode 0700 (0750 with a group). Whoever connects must also be root, the
+# agent's own user or a member of the group, and must be in the agent's own user namespace.
+admin_socket:
+  path: {admin_path}
+  # 0660 when a group is set
+  mode: "{admin_mode:04o}"
+  group: "{admin_group}"
+  # Let operators in who are in another pid namespace than the agent, such as a container's host.
+  other_pid_namespaces: {admin_namespaces}
+
+# Who signs. The embedded authority makes roots of its own and replaces them in time. In place of key_type and ca_ttl an intermediate
+# that somebody else issued can be given, as PEM files: issuer_cert (and its issuers in turn), issuer_key, upstream_roots.
+identity_source:
+  embedded_ca:
+    # ec-p256, ec-p384, rsa-2048 or rsa-4096
+    key_type: {ca_key_type}
+    # How long a root is valid: at least six times svid.x509_ttl.
+    ca_ttl: {ca_ttl}
+
+# What workloads get, unless their entry asks for less.
+svid:
+  x509_ttl: {x509_ttl}
+  # as for embedded_ca
+  key_type: {svid_key_type}
+
+# How callers are recognized. These two are always on.
+attestors:
+  unix:
+    # Also find out unix:path and unix:sha256 of the caller's executable.
+    executable: {unix_executable}
+  process: {{}}
+
+# Who may be whom: YAML files, or directories of *.yaml files.
+registry:
+  paths:
+{registry_paths}
+limits:
+  # Connections that one user may have open at once on the workload socket.
+  connections_per_uid: {connections_per_uid}
+  # How long finding out who a caller is may take. What is not known by then is not known, and nothing that depends on it is issued.
+  attestation_timeout: {attestation_timeout}
+
+log:
+  # debug, info, warn or error
+  level: {log_level}
+  # text or json
+  format: {log_format}
+)";
+
+std::string_view LevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarn:
+      return "warn";
+    case LogLevel::kError:
+      break;
+  }
+  return "error";
+}
+
+std::string List(const std::vector<std::string>& items) {
+  std::string text;
+  for (const std::string& item : items) text += fmt::format("    - {}\n", item);
+  return text;
+}
+
+}  // namespace
+
+std::string ConfigExample() {
+  const Result<TrustDomain> name = TrustDomain::Parse("example.org");
+  if (!name.ok()) return {};  // a name that is valid by the tests
+  const Config config(*name);
+  return fmt::format(kText, fmt::arg("environment", EnvironmentName(config.environment)), fmt::arg("data_dir", config.data_dir),
+                     fmt::arg("workload_path", config.workload_socket.path), fmt::arg("workload_mode", config.workload_socket.mode),
+                     fmt::arg("admin_path", config.admin_socket.path), fmt::arg("admin_mode", config.admin_socket.mode),
+                     fmt::arg("admin_group", config.admin_socket.group), fmt::arg("admin_namespaces", config.admin_socket.other_pid_namespaces),
+                     fmt::arg("ca_key_type", KeyTypeName(config.embedded_ca.key_type)),
+                     fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)), fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
+                     fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
+                     fmt::arg("unix_executable", config.attestors.unix_executable), fmt::arg("registry_paths", List(config.registry_paths)),
+                     fmt::arg("connections_per_uid", config.limits.connections_per_uid),
+                     fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
+                     fmt::arg("log_level", LevelName(config.log.level)),
+                     fmt::arg("log_format", config.log.format == LogFormat::kText ? "text" : "json"));
+}
+
+}  // namespace lanyard

@@ -1,0 +1,69 @@
+#include "node_agent/app/fetched.h"
+
+#include <string_view>
+#include <utility>
+
+#include "node_agent/app/text_output.h"
+#include "pki/verifier.h"
+#include "workload_api/proto/workloadapi.pb.h"
+
+namespace lanyard {
+namespace {
+
+Result<Bundle> ReadBundle(const TrustDomain& trust_domain, std::string_view der) {
+  std::vector<Certificate> authorities;
+  if (!der.empty()) {
+    ASSIGN_OR_RETURN(authorities, Certificate::ListFromDer(der));
+  }
+  return Bundle::Create(trust_domain, std::move(authorities));
+}
+
+template <class Map>
+Result<BundleSet> ReadBundles(const Map& bundles) {
+  BundleSet set;
+  for (const auto& [id, der] : bundles) {
+    const Result<TrustDomain> trust_domain = TrustDomain::Parse(id);
+    if (!trust_domain.ok()) return Annotate(trust_domain.status(), "bundle of \"{}\"", Printable(id));
+    Result<Bundle> bundle = ReadBundle(*trust_domain, der);
+    if (!bundle.ok()) return Annotate(bundle.status(), "bundle of {}", trust_domain->id());
+    set.Put(*std::move(bundle));
+  }
+  return set;
+}
+
+Result<FetchedSvid> ReadSvid(const X509SVID& message, std::chrono::system_clock::time_point now) {
+  ASSIGN_OR_RETURN(const SpiffeId id, SpiffeId::Parse(message.spiffe_id()));
+  ASSIGN_OR_RETURN(std::vector<Certificate> chain, Certificate::ListFromDer(message.x509_svid()));
+  ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::FromPkcs8Der(message.x509_svid_key()));
+  ASSIGN_OR_RETURN(X509Svid svid, X509Svid::Create(std::move(chain), std::move(key)));
+  if (svid.id() != id) {
+    return Error(StatusCode::kInvalidArgument, "the certificate is for {}", svid.id().str());
+  }
+  ASSIGN_OR_RETURN(Bundle bundle, ReadBundle(id.trust_domain(), message.bundle()));
+  RETURN_IF_ERROR(VerifyX509Svid(svid.chain(), BundleSet({bundle}), now).status());
+  return FetchedSvid{std::move(svid), std::move(bundle), message.hint()};
+}
+
+}  // namespace
+
+Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::system_clock::time_point now) {
+  if (response.svids().empty()) return Error(StatusCode::kInvalidArgument, "the agent's answer has no SVID in it");
+  FetchedSvids fetched;
+  for (const X509SVID& message : response.svids()) {
+    Result<FetchedSvid> svid = ReadSvid(message, now);
+    if (!svid.ok()) return Annotate(svid.status(), "the agent's answer: SVID \"{}\"", Printable(message.spiffe_id()));
+    fetched.svids.push_back(*std::move(svid));
+  }
+  Result<BundleSet> federated = ReadBundles(response.federated_bundles());
+  if (!federated.ok()) return Annotate(federated.status(), "the agent's answer");
+  fetched.federated = *std::move(federated);
+  return fetched;
+}
+
+Result<BundleSet> CheckBundles(const X509BundlesResponse& response) {
+  if (response.bundles().empty()) return Error(StatusCode::kInvalidArgument, "the agent's answer has no bundle in it");
+  Result<BundleSet> bundles = ReadBundles(response.bundles());
+  return bundles.ok() ? std::move(bundles) : Annotate(bundles.status(), "the agent's answer");
+}
+
+}  // namespace lanyard
