@@ -48,11 +48,10 @@ class YamlNode {
   bool IsNull() const { return kind() == Kind::kNull; }
   const SourcePosition& position() const;
 
-  // An InvalidArgument at this node: "file:line:column: <text>".
+  // An InvalidArgument at this node: "file:line:column: <text>", control bytes in the text escaped, so that it is one line.
   template <class... Args>
   Status Fail(fmt::format_string<Args...> format, Args&&... args) const {
-    return Error(StatusCode::kInvalidArgument, "{}: {}", position().str(),
-                 fmt::format(format, std::forward<Args>(args)...));
+    return FailWith(fmt::format(format, std::forward<Args>(args)...));
   }
   // `status` with this node's position before its message.
   Status At(const Status& status) const { return Annotate(status, "{}", position().str()); }
@@ -80,6 +79,7 @@ class YamlNode {
                           std::initializer_list<std::string_view> later = {}) const;
 
  private:
+  Status FailWith(const std::string& text) const;
   std::shared_ptr<const Data> data_;
 };
 
