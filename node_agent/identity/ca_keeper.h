@@ -71,6 +71,8 @@ class CaKeeper {
   // root stays in the bundle until its SVIDs have expired. FailedPrecondition for a given issuer. `done` runs on the
   // loop, after Rotate() has returned.
   virtual void Rotate(Done done) = 0;
+  // Reads given files again, as after a change of them (for SIGHUP); roots need no such thing.
+  virtual void Reload() = 0;
   virtual std::vector<AuthorityInfo> Show() const = 0;
   virtual HealthReport health() const = 0;
 };

@@ -43,6 +43,7 @@ class CaStore {
 
  private:
   CaStore(std::string directory, TrustDomain trust_domain);
+  std::string ListPath() const;
   Result<CaState> Read() const;
   Result<CaState> Adopt() const;
   Result<Authority> ReadAuthority(const std::string& id) const;

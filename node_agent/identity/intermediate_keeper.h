@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ namespace lanyard {
 // Reads and proves the files; blocks. Errors name the file at fault where one is.
 Result<SigningState> LoadGivenIssuer(const GivenIssuer& files, const TrustDomain& trust_domain, WallTime now);
 
+// What `ca show` prints about it.
+AuthorityInfo DescribeIssuer(const Issuer& issuer, const std::string& file);
+
 class IntermediateKeeper final : public CaKeeper {
  public:
   // Blocks on the disk. `options.given` is set.
@@ -29,11 +33,9 @@ class IntermediateKeeper final : public CaKeeper {
 
   IdentitySource& source() override { return ca_; }
   void Rotate(Done done) override;
+  void Reload() override;
   std::vector<AuthorityInfo> Show() const override;
   HealthReport health() const override { return ca_.health(); }
-
-  // Reads the files again, as after a change; for SIGHUP.
-  void Reload();
 
  private:
   IntermediateKeeper(CaOptions options, EventLoop& loop, Clock& clock);
@@ -46,7 +48,7 @@ class IntermediateKeeper final : public CaKeeper {
   EventLoop& loop_;
   Clock& clock_;
   EmbeddedCa ca_;
-  std::vector<Certificate> chain_;
+  std::optional<Issuer> issuer_;  // set from the first good load on
   std::unique_ptr<DirWatcher> watcher_;
   std::unique_ptr<Clock::Alarm> alarm_;
   Status last_failure_;

@@ -29,6 +29,7 @@ class RootKeeper final : public CaKeeper {
 
   IdentitySource& source() override { return ca_; }
   void Rotate(Done done) override;
+  void Reload() override {}
   std::vector<AuthorityInfo> Show() const override;
   HealthReport health() const override { return ca_.health(); }
 

@@ -1,0 +1,117 @@
+#include "node_agent/identity/update_hub.h"
+
+#include <utility>
+
+namespace lanyard {
+
+struct UpdateHub::Subscriber {
+  Callback callback;  // empty once the subscription has ended
+  std::vector<EntryPtr> interest;
+  std::vector<SvidCache::Hold> holds;
+  Update pending;
+  bool is_due = false;
+  bool in_callback = false;
+  bool ended = false;
+};
+
+UpdateHub::UpdateHub(SvidCache& cache, IdentitySource& source, Clock& clock) : cache_(cache), clock_(clock) {
+  cache.OnChange([weak = std::weak_ptr<UpdateHub*>(self_)](std::span<const EntryPtr> changed) {
+    if (auto self = weak.lock()) (*self)->NotifyEntries(changed);
+  });
+  source.OnBundleChange([weak = std::weak_ptr<UpdateHub*>(self_)] {
+    if (auto self = weak.lock()) (*self)->NotifyBundles();
+  });
+}
+
+UpdateHub::~UpdateHub() = default;
+
+std::unique_ptr<UpdateHub::Subscription> UpdateHub::Subscribe(Callback callback) {
+  auto subscriber = std::make_shared<Subscriber>();
+  subscriber->callback = std::move(callback);
+  all_.insert(subscriber);
+  return std::unique_ptr<Subscription>(new Subscription(self_, std::move(subscriber)));
+}
+
+void UpdateHub::NotifyEntries(std::span<const EntryPtr> entries) {
+  for (const EntryPtr& entry : entries) {
+    const auto found = by_entry_.find(entry.get());
+    if (found == by_entry_.end()) continue;
+    for (const auto& subscriber : found->second) Mark(subscriber, Update{.svids = true});
+  }
+}
+
+void UpdateHub::NotifyBundles() {
+  NotifyAll(Update{.bundle = true});
+}
+
+void UpdateHub::NotifyRegistry() {
+  NotifyAll(Update{.registry = true});
+}
+
+void UpdateHub::NotifyAll(Update what) {
+  for (const auto& subscriber : all_) Mark(subscriber, what);
+}
+
+void UpdateHub::Mark(const std::shared_ptr<Subscriber>& subscriber, Update what) {
+  subscriber->pending.svids |= what.svids;
+  subscriber->pending.bundle |= what.bundle;
+  subscriber->pending.registry |= what.registry;
+  if (std::exchange(subscriber->is_due, true)) return;
+  due_.push_back(subscriber);
+  if (!flush_) flush_ = clock_.CallAfter(kUpdateBatchWindow, [this] { Flush(); });
+}
+
+void UpdateHub::Flush() {
+  const std::weak_ptr<UpdateHub*> alive = self_;
+  flush_.reset();
+  for (std::size_t called = 0; called < kUpdateSlice && !due_.empty(); ++called) {
+    const auto subscriber = std::move(due_.front());
+    due_.pop_front();
+    subscriber->is_due = false;
+    const Update update = std::exchange(subscriber->pending, Update{});
+    if (subscriber->ended) continue;
+    // The callback may end its own subscription: it is not destroyed while it runs.
+    subscriber->in_callback = true;
+    subscriber->callback(update);
+    subscriber->in_callback = false;
+    if (subscriber->ended) subscriber->callback = nullptr;
+    if (alive.expired()) return;
+  }
+  if (!due_.empty() && !flush_) flush_ = clock_.CallAfter(std::chrono::nanoseconds(0), [this] { Flush(); });
+}
+
+void UpdateHub::SetInterest(const std::shared_ptr<Subscriber>& subscriber, std::vector<EntryPtr> entries) {
+  // The new holds are taken before the old ones go, so that nothing is dropped in between.
+  std::vector<SvidCache::Hold> holds;
+  holds.reserve(entries.size());
+  for (const EntryPtr& entry : entries) holds.push_back(cache_.Retain(entry));
+  for (const EntryPtr& entry : subscriber->interest) {
+    const auto found = by_entry_.find(entry.get());
+    if (found == by_entry_.end()) continue;
+    found->second.erase(subscriber);
+    if (found->second.empty()) by_entry_.erase(found);
+  }
+  for (const EntryPtr& entry : entries) by_entry_[entry.get()].insert(subscriber);
+  subscriber->interest = std::move(entries);
+  subscriber->holds = std::move(holds);
+}
+
+void UpdateHub::Remove(const std::shared_ptr<Subscriber>& subscriber) {
+  SetInterest(subscriber, {});
+  all_.erase(subscriber);
+}
+
+UpdateHub::Subscription::Subscription(std::weak_ptr<UpdateHub*> hub, std::shared_ptr<Subscriber> subscriber)
+    : hub_(std::move(hub)), subscriber_(std::move(subscriber)) {}
+
+UpdateHub::Subscription::~Subscription() {
+  subscriber_->ended = true;
+  if (auto hub = hub_.lock()) (*hub)->Remove(subscriber_);
+  if (!subscriber_->in_callback) subscriber_->callback = nullptr;
+}
+
+void UpdateHub::Subscription::SetInterest(std::vector<EntryPtr> entries) {
+  if (auto hub = hub_.lock()) (*hub)->SetInterest(subscriber_, std::move(entries));
+}
+
+}  // namespace lanyard
