@@ -26,6 +26,8 @@ Result<Environment> ParseEnvironment(std::string_view name);
 std::string_view EnvironmentName(Environment environment);
 
 enum class ToolEffect { kRead, kWrite, kExternal, kPrivileged };
+// InvalidArgument for anything but "read", "write", "external" and "privileged".
+Result<ToolEffect> ParseToolEffect(std::string_view name);
 std::string_view ToolEffectName(ToolEffect effect);
 
 struct ToolGrant {
@@ -46,21 +48,21 @@ struct Owner {
   friend bool operator==(const Owner&, const Owner&) = default;
 };
 
-struct Entry {
+struct Entry {  // the braces: so that it can be written with only some members named
   SpiffeId id;
-  std::vector<Selector> selectors;  // sorted, each once, never empty
-  std::optional<std::chrono::seconds> x509_ttl;
-  std::optional<std::chrono::seconds> jwt_ttl;
-  std::optional<KeyType> key_type;
-  std::vector<std::string> dns_names;
-  std::vector<TrustDomain> federates_with;  // sorted, each once, never our own
-  std::string hint;
+  std::vector<Selector> selectors{};  // sorted, each once, never empty
+  std::optional<std::chrono::seconds> x509_ttl{};
+  std::optional<std::chrono::seconds> jwt_ttl{};
+  std::optional<KeyType> key_type{};
+  std::vector<std::string> dns_names{};
+  std::vector<TrustDomain> federates_with{};  // sorted, each once, never our own
+  std::string hint{};
 
-  std::optional<Environment> environment;
-  std::string tier;
-  std::optional<Owner> owner;
-  std::map<std::string, ToolGrant> tools;
-  std::vector<SpiffeId> may_begin;
+  std::optional<Environment> environment{};
+  std::string tier{};
+  std::optional<Owner> owner{};
+  std::map<std::string, ToolGrant> tools{};
+  std::vector<SpiffeId> may_begin{};
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };
