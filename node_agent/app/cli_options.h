@@ -18,6 +18,10 @@ void RunWhenNamed(CLI::App* app, Verb& chosen, std::shared_ptr<Options> options,
   app->callback([&chosen, options, run] { chosen = [options, run](const Console& console) { return run(*options, console); }; });
 }
 
+inline constexpr char kDefaultConfigPath[] = "/etc/lanyard/lanyard.yaml";
+
+// --config FILE
+void AddConfigOption(CLI::App* app, std::string& path);
 // --output text|json
 void AddOutputOption(CLI::App* app, OutputFormat& format);
 // --socket, for verbs that only need an identity; `address` stays empty when it is not given

@@ -229,6 +229,14 @@ Result<Config> LoadConfig(const std::string& path) {
   return ParseConfig(text, path, EnvironmentVariables());
 }
 
+CaOptions CaOptionsOf(const Config& config) {
+  return {.trust_domain = config.trust_domain,
+          .key_type = config.embedded_ca.key_type,
+          .ca_ttl = config.embedded_ca.ca_ttl,
+          .usual_leaf_ttl = config.svid.x509_ttl,
+          .given = config.embedded_ca.given};
+}
+
 std::vector<std::string> ErrorLines(const Status& status) {
   std::vector<std::string> lines;
   std::string_view rest = Message(status);

@@ -90,6 +90,9 @@ Result<Config> LoadConfig(const std::string& path);
 // for the admin socket's group and directory.
 Result<Config> ParseConfig(std::string_view text, std::string_view file, const YamlVariables& variables);
 
+// What the identity room wants to know.
+CaOptions CaOptionsOf(const Config& config);
+
 // The lines of a Status's message.
 std::vector<std::string> ErrorLines(const Status& status);
 

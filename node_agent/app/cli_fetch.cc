@@ -1,0 +1,205 @@
+// lanyard fetch x509, fetch bundle
+#include <nlohmann/json.hpp>
+
+#include "node_agent/app/cli_options.h"
+#include "node_agent/app/fetched.h"
+#include "node_agent/app/rpc_client.h"
+#include "node_agent/app/socket_address.h"
+#include "node_agent/app/text_output.h"
+#include "node_agent/app/write_set.h"
+#include "pki/secret_bytes.h"
+#include "workload_api/proto/workloadapi.grpc.pb.h"
+
+namespace lanyard {
+namespace {
+
+using SystemTime = std::chrono::system_clock::time_point;
+
+struct FetchOptions {
+  std::string socket;
+  std::chrono::milliseconds timeout = std::chrono::seconds(10);
+  OutputFormat output = OutputFormat::kText;
+  std::string write;         // x509: the directory
+  std::string spiffe_id;     // x509
+  std::string trust_domain;  // bundle
+};
+
+// The first message of a stream of the Workload API, or its failure.
+template <class Response, class Open>
+grpc::Status ReadFirst(const std::string& path, std::chrono::milliseconds timeout, Open open, Response& response) {
+  SpiffeWorkloadAPI::Stub stub(Connect(path));
+  grpc::ClientContext context;
+  AddWorkloadHeader(context);
+  SetDeadline(context, timeout);
+  const auto reader = open(stub, context);
+  if (!reader->Read(&response)) {
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended without a message") : status;
+  }
+  context.TryCancel();  // one message is enough
+  static_cast<void>(reader->Finish());
+  return grpc::Status::OK;
+}
+
+nlohmann::json SvidAsJson(const FetchedSvid& fetched) {
+  return {{"spiffe_id", fetched.svid.id().str()},
+          {"hint", fetched.hint},
+          {"serial", fetched.svid.serial_hex()},
+          {"not_before", FormatTime(fetched.svid.not_before())},
+          {"not_after", FormatTime(fetched.svid.not_after())},
+          {"key_type", KeyTypeName(fetched.svid.key().type())},
+          {"x509_svid", fetched.svid.ChainPem()},
+          {"bundle", fetched.bundle.X509Pem()}};
+}
+
+void PrintAsJson(const FetchedSvids& fetched, const Console& console) {
+  nlohmann::json svids = nlohmann::json::array();
+  for (const FetchedSvid& svid : fetched.svids) svids.push_back(SvidAsJson(svid));
+  nlohmann::json federated = nlohmann::json::object();
+  for (const auto& [trust_domain, bundle] : fetched.federated.all()) federated[trust_domain.id()] = bundle.X509Pem();
+  PrintJson(console, {{"svids", std::move(svids)}, {"federated_bundles", std::move(federated)}});
+}
+
+void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& console) {
+  for (const FetchedSvid& one : fetched.svids) {
+    const X509Svid& svid = one.svid;
+    console.out << svid.id().str() << '\n';
+    if (!one.hint.empty()) console.out << "  hint         " << Printable(one.hint) << '\n';
+    console.out << fmt::format("  serial       {}\n  valid from   {}\n  valid until  {} ({})\n  key          {}\n  chain        {}\n  bundle       {}\n",
+                               svid.serial_hex(), FormatTime(svid.not_before()), FormatTime(svid.not_after()), FormatDistance(svid.not_after(), now),
+                               KeyTypeName(svid.key().type()), Count(svid.chain().size(), "certificate", "certificates"),
+                               Count(one.bundle.x509_authorities().size(), "authority", "authorities"));
+  }
+  for (const auto& [trust_domain, bundle] : fetched.federated.all()) {
+    console.out << fmt::format("federated {}: {}\n", trust_domain.id(), Count(bundle.x509_authorities().size(), "authority", "authorities"));
+  }
+}
+
+// Foreign trust domains' authorities stay out of bundle.pem: a reader could not tell which of them may vouch for whom.
+Status WriteFiles(const std::string& directory, const FetchedSvid& fetched) {
+  ASSIGN_OR_RETURN(const SecretBytes key, fetched.svid.key().ToPem());
+  const std::string chain = fetched.svid.ChainPem();
+  const std::string bundle = fetched.bundle.X509Pem();
+  return WriteSet(directory, {{"svid.pem", chain, 0644}, {"svid.key", key.expose(), 0600}, {"bundle.pem", bundle, 0644}});
+}
+
+// Leaves only the SVIDs of `wanted`; an error names what there is.
+Status Choose(const SpiffeId& wanted, FetchedSvids& fetched) {
+  std::vector<std::string> others;
+  for (const FetchedSvid& svid : fetched.svids) others.push_back(svid.svid.id().str());
+  std::erase_if(fetched.svids, [&](const FetchedSvid& svid) { return svid.svid.id() != wanted; });
+  if (!fetched.svids.empty()) return OkStatus();
+  return Error(StatusCode::kPermissionDenied, "denied: this process may not be {}; it may be {}", wanted.str(), Join(others, ", "));
+}
+
+Result<FetchedSvids> CheckAndForget(X509SVIDResponse& response, SystemTime now) {
+  Result<FetchedSvids> fetched = CheckSvids(response, now);
+  for (X509SVID& svid : *response.mutable_svids()) {
+    WipeMemory(svid.mutable_x509_svid_key()->data(), svid.x509_svid_key().size());
+  }
+  return fetched;
+}
+
+int RunX509(const FetchOptions& options, const Console& console) {
+  const Result<std::string> path = ResolveWorkloadSocket(options.socket);
+  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  std::optional<SpiffeId> wanted;
+  if (!options.spiffe_id.empty()) {
+    const Result<SpiffeId> id = SpiffeId::Parse(options.spiffe_id);
+    if (!id.ok()) return console.Fail(kExitUsage, fmt::format("--spiffe-id: {}", Message(id.status())));
+    wanted = *id;
+  }
+  X509SVIDResponse response;
+  const grpc::Status status = ReadFirst(
+      *path, options.timeout, [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509SVID(&context, X509SVIDRequest()); },
+      response);
+  if (!status.ok()) {
+    const CallFailure failure = ExplainWorkloadFailure(status, *path);
+    return console.Fail(failure.code, failure.text);
+  }
+  const SystemTime now = std::chrono::system_clock::now();
+  Result<FetchedSvids> fetched = CheckAndForget(response, now);
+  if (!fetched.ok()) return console.Fail(fetched.status());
+  if (wanted) {
+    if (const Status chosen = Choose(*wanted, *fetched); !chosen.ok()) return console.Fail(kExitDenied, Message(chosen));
+  }
+  if (!options.write.empty()) {
+    if (const Status written = WriteFiles(options.write, fetched->svids.front()); !written.ok()) return console.Fail(written);
+  }
+  if (options.output == OutputFormat::kJson) {
+    PrintAsJson(*fetched, console);
+  } else {
+    PrintAsText(*fetched, now, console);
+  }
+  return kExitOk;
+}
+
+// Text is PEM, to be redirected into a file.
+void PrintBundles(const BundleSet& bundles, OutputFormat output, const Console& console) {
+  nlohmann::json documents = nlohmann::json::object();
+  for (const auto& [trust_domain, bundle] : bundles.all()) {
+    if (output == OutputFormat::kText) {
+      console.out << fmt::format("# {}: {}\n", trust_domain.id(), Count(bundle.x509_authorities().size(), "authority", "authorities")) << bundle.X509Pem();
+    } else {
+      documents[trust_domain.id()] = nlohmann::json::parse(bundle.ToDocument(), nullptr, false);
+    }
+  }
+  if (output == OutputFormat::kJson) PrintJson(console, documents);
+}
+
+int RunBundle(const FetchOptions& options, const Console& console) {
+  const Result<std::string> path = ResolveWorkloadSocket(options.socket);
+  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  std::optional<TrustDomain> wanted;
+  if (!options.trust_domain.empty()) {
+    const Result<TrustDomain> trust_domain = TrustDomain::Parse(options.trust_domain);
+    if (!trust_domain.ok()) return console.Fail(kExitUsage, fmt::format("--trust-domain: {}", Message(trust_domain.status())));
+    wanted = *trust_domain;
+  }
+  X509BundlesResponse response;
+  const grpc::Status status = ReadFirst(
+      *path, options.timeout,
+      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509Bundles(&context, X509BundlesRequest()); }, response);
+  if (!status.ok()) {
+    const CallFailure failure = ExplainWorkloadFailure(status, *path);
+    return console.Fail(failure.code, failure.text);
+  }
+  Result<BundleSet> bundles = CheckBundles(response);
+  if (!bundles.ok()) return console.Fail(bundles.status());
+  if (wanted) {
+    const Bundle* chosen = bundles->Find(*wanted);
+    if (chosen == nullptr) return console.Fail(kExitFailed, fmt::format("the agent has no bundle of {} for this process", wanted->id()));
+    *bundles = BundleSet({*chosen});
+  } else if (bundles->all().size() > 1 && options.output == OutputFormat::kText) {
+    console.err << "lanyard: these are the authorities of several trust domains; a trust store holds those of one (--trust-domain)\n";
+  }
+  PrintBundles(*bundles, options.output, console);
+  return kExitOk;
+}
+
+}  // namespace
+
+void AddFetchVerbs(CLI::App& root, Verb& chosen) {
+  CLI::App* fetch = root.add_subcommand("fetch", "Ask the agent once for this process's identity, or for the trust bundle");
+  fetch->require_subcommand(1);
+
+  auto x509_options = std::make_shared<FetchOptions>();
+  CLI::App* x509 = fetch->add_subcommand("x509", "Fetch X.509-SVIDs; the private key is only written with --write");
+  x509->add_option("--write", x509_options->write, "Put svid.pem, svid.key (0600) and bundle.pem into DIR, as a set: links to files that are swapped at once")
+      ->type_name("DIR");
+  x509->add_option("--spiffe-id", x509_options->spiffe_id, "This identity instead of all; --write takes the first without it")->type_name("ID");
+  AddSocketOption(x509, x509_options->socket);
+  AddTimeoutOption(x509, x509_options->timeout);
+  AddOutputOption(x509, x509_options->output);
+  RunWhenNamed(x509, chosen, x509_options, RunX509);
+
+  auto bundle_options = std::make_shared<FetchOptions>();
+  CLI::App* bundle = fetch->add_subcommand("bundle", "Fetch the X.509 authorities, as PEM or (json) as SPIFFE bundle documents");
+  bundle->add_option("--trust-domain", bundle_options->trust_domain, "Only this one's")->type_name("NAME");
+  AddSocketOption(bundle, bundle_options->socket);
+  AddTimeoutOption(bundle, bundle_options->timeout);
+  AddOutputOption(bundle, bundle_options->output);
+  RunWhenNamed(bundle, chosen, bundle_options, RunBundle);
+}
+
+}  // namespace lanyard

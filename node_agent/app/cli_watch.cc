@@ -1,0 +1,195 @@
+// lanyard watch
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "node_agent/app/cli_options.h"
+#include "node_agent/app/fetched.h"
+#include "node_agent/app/rpc_client.h"
+#include "node_agent/app/socket_address.h"
+#include "node_agent/app/stop_signal.h"
+#include "node_agent/app/text_output.h"
+#include "node_agent/base/duration.h"
+#include "workload_api/proto/workloadapi.grpc.pb.h"
+
+namespace lanyard {
+namespace {
+
+struct WatchOptions {
+  std::string what = "x509";
+  std::string socket;
+  uint64_t count = 0;  // 0: until stopped
+  OutputFormat output = OutputFormat::kText;
+};
+
+nlohmann::json Describe(const FetchedSvids& fetched) {
+  nlohmann::json svids = nlohmann::json::array();
+  for (const FetchedSvid& one : fetched.svids) {
+    svids.push_back({{"spiffe_id", one.svid.id().str()},
+                     {"hint", one.hint},
+                     {"serial", one.svid.serial_hex()},
+                     {"not_before", FormatTime(one.svid.not_before())},
+                     {"not_after", FormatTime(one.svid.not_after())},
+                     {"authorities", one.bundle.x509_authorities().size()}});
+  }
+  nlohmann::json federated = nlohmann::json::array();
+  for (const auto& [trust_domain, bundle] : fetched.federated.all()) federated.push_back(trust_domain.id());
+  return {{"svids", std::move(svids)}, {"federated", std::move(federated)}};
+}
+
+std::string Summarize(const FetchedSvids& fetched) {
+  std::vector<std::string> parts;
+  for (const FetchedSvid& one : fetched.svids) {
+    const std::string hint = one.hint.empty() ? "" : fmt::format(" hint {}", Printable(one.hint));
+    parts.push_back(fmt::format("{}{} serial {} until {}", one.svid.id().str(), hint, one.svid.serial_hex(), FormatTime(one.svid.not_after())));
+  }
+  for (const auto& [trust_domain, bundle] : fetched.federated.all()) parts.push_back("federated " + trust_domain.id());
+  return Join(parts, "; ");
+}
+
+nlohmann::json Describe(const BundleSet& bundles) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [trust_domain, bundle] : bundles.all()) {
+    std::vector<std::string> serials;
+    for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
+    list.push_back({{"trust_domain", trust_domain.id()}, {"authorities", serials}});
+  }
+  return {{"bundles", std::move(list)}};
+}
+
+std::string Summarize(const BundleSet& bundles) {
+  std::vector<std::string> parts;
+  for (const auto& [trust_domain, bundle] : bundles.all()) {
+    std::vector<std::string> serials;
+    for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
+    parts.push_back(fmt::format("{} {}: serial {}", trust_domain.id(), Count(serials.size(), "authority", "authorities"), Join(serials, " ")));
+  }
+  return Join(parts, "; ");
+}
+
+// Grows from a quarter of a second to half a minute, each with up to half of it taken off, so that a thousand watchers do not come
+// back at once.
+class Backoff {
+ public:
+  std::chrono::milliseconds Next() {
+    const auto now = next_;
+    next_ = std::min(next_ * 2, std::chrono::milliseconds(30'000));
+    return now - std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(0, now.count() / 2)(random_));
+  }
+  void Reset() { next_ = kFirst; }
+
+ private:
+  static constexpr std::chrono::milliseconds kFirst{250};
+  std::chrono::milliseconds next_ = kFirst;
+  std::mt19937_64 random_{std::random_device{}()};
+};
+
+// The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes on until it is
+// stopped: it says when the stream ends, and comes back.
+template <class Response>
+class Watch {
+ public:
+  using Open = std::function<std::unique_ptr<grpc::ClientReader<Response>>(SpiffeWorkloadAPI::Stub&, grpc::ClientContext&)>;
+  using PrintUpdate = std::function<Status(const Response&)>;
+
+  Watch(std::string path, uint64_t count, Open open, PrintUpdate print, const Console& console)
+      : path_(std::move(path)), count_(count), open_(std::move(open)), print_(std::move(print)), console_(console) {}
+
+  int Run() {
+    while (true) {
+      const grpc::Status status = FollowOnce();
+      if (stop_.stopped() || Complete() || !console_.out) return kExitOk;
+      const CallFailure failure = ExplainWorkloadFailure(status, path_);
+      if (updates_ == 0) return console_.Fail(failure.code, failure.text);
+      const auto delay = backoff_.Next();
+      console_.err << fmt::format("lanyard: {}; trying again in {}\n", failure.text, FormatDuration(delay));
+      stop_.WaitFor(delay);
+      if (stop_.stopped()) return kExitOk;
+    }
+  }
+
+ private:
+  bool Complete() const { return count_ != 0 && updates_ >= count_; }
+
+  grpc::Status FollowOnce() {
+    SpiffeWorkloadAPI::Stub stub(Connect(path_));
+    grpc::ClientContext context;
+    AddWorkloadHeader(context);
+    const StopSignal::Listener cancel(stop_, [&context] { context.TryCancel(); });
+    const auto reader = open_(stub, context);
+    Response response;
+    while (!Complete() && console_.out && reader->Read(&response)) {
+      if (const Status printed = print_(response); !printed.ok()) {
+        context.TryCancel();
+        static_cast<void>(reader->Finish());
+        return grpc::Status(grpc::StatusCode::DATA_LOSS, std::string(Message(printed)));
+      }
+      ++updates_;
+      backoff_.Reset();
+    }
+    if (Complete() || !console_.out) context.TryCancel();
+    const grpc::Status status = reader->Finish();
+    return status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the agent ended the stream") : status;
+  }
+
+  StopSignal stop_;  // first: its thread begins before gRPC's
+  const std::string path_;
+  const uint64_t count_;
+  const Open open_;
+  const PrintUpdate print_;
+  const Console& console_;
+  uint64_t updates_ = 0;
+  Backoff backoff_;
+};
+
+// One line for `checked`, or the error in it.
+template <class Checked>
+Status PrintLine(const Result<Checked>& checked, const WatchOptions& options, std::chrono::system_clock::time_point now, const Console& console) {
+  if (!checked.ok()) return checked.status();
+  if (options.output == OutputFormat::kJson) {
+    nlohmann::json line = Describe(*checked);
+    line["time"] = FormatTime(now);
+    line["kind"] = options.what;
+    PrintJsonLine(console, line);
+  } else {
+    console.out << fmt::format("{} {} {}\n", FormatTime(now), options.what, Summarize(*checked)) << std::flush;
+  }
+  return OkStatus();
+}
+
+int RunWatch(const WatchOptions& options, const Console& console) {
+  const Result<std::string> path = ResolveWorkloadSocket(options.socket);
+  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  if (options.what == "bundle") {
+    return Watch<X509BundlesResponse>(
+               *path, options.count,
+               [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509Bundles(&context, X509BundlesRequest()); },
+               [&](const X509BundlesResponse& response) {
+                 return PrintLine(CheckBundles(response), options, std::chrono::system_clock::now(), console);
+               },
+               console)
+        .Run();
+  }
+  return Watch<X509SVIDResponse>(
+             *path, options.count,
+             [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509SVID(&context, X509SVIDRequest()); },
+             [&](const X509SVIDResponse& response) {
+               const auto now = std::chrono::system_clock::now();
+               return PrintLine(CheckSvids(response, now), options, now, console);
+             },
+             console)
+      .Run();
+}
+
+}  // namespace
+
+void AddWatchVerb(CLI::App& root, Verb& chosen) {
+  auto options = std::make_shared<WatchOptions>();
+  CLI::App* watch = root.add_subcommand("watch", "Follow this process's identity or the trust bundle: one line per update, until SIGINT or SIGTERM");
+  watch->add_option("WHAT", options->what, "What to follow")->check(CLI::IsMember({"x509", "bundle"}))->default_str("x509");
+  watch->add_option("--count", options->count, "End after so many updates")->check(CLI::PositiveNumber)->type_name("N");
+  AddSocketOption(watch, options->socket);
+  AddOutputOption(watch, options->output);
+  RunWhenNamed(watch, chosen, options, RunWatch);
+}
+
+}  // namespace lanyard
