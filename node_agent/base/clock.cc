@@ -43,7 +43,8 @@ class SystemClock : public Clock {
 
  private:
   void Arm(MonoTime when) {
-    const auto since_boot = when.time_since_epoch() <= std::chrono::nanoseconds(0) ? std::chrono::nanoseconds(1) : when.time_since_epoch();
+    const auto since_boot =
+        when.time_since_epoch() <= std::chrono::nanoseconds(0) ? std::chrono::nanoseconds(1) : when.time_since_epoch();
     itimerspec spec{};
     spec.it_value.tv_sec = since_boot.count() / 1'000'000'000;
     spec.it_value.tv_nsec = since_boot.count() % 1'000'000'000;
@@ -69,6 +70,8 @@ class SystemClock : public Clock {
 
 }  // namespace
 
-std::unique_ptr<Clock> MakeSystemClock(EventLoop& loop) { return std::make_unique<SystemClock>(loop); }
+std::unique_ptr<Clock> MakeSystemClock(EventLoop& loop) {
+  return std::make_unique<SystemClock>(loop);
+}
 
 }  // namespace lanyard

@@ -1,7 +1,8 @@
 // The one source of time: wall clock for what certificates say, boot clock for deadlines and alarms.
 //
-// Deadlines never use the wall clock, which jumps; the boot clock also counts while the machine sleeps, so that an alarm that fell
-// due during a suspend fires at resume. Tests pass a FakeClock (tests/support/fake_clock.h) and move both by hand.
+// Deadlines never use the wall clock, which jumps; the boot clock also counts while the machine sleeps, so that an
+// alarm that fell due during a suspend fires at resume. Tests pass a FakeClock (tests/support/fake_clock.h) and move
+// both by hand.
 //
 // Thread: WallNow and MonoNow from any thread; CallAt, CallAfter and the alarms on the loop thread only.
 #pragma once
@@ -47,7 +48,8 @@ class Clock {
   }
 };
 
-// The machine's clocks; alarms fire on `loop`. Ends the process when the kernel gives no timer (before anything is served).
+// The machine's clocks; alarms fire on `loop`. Ends the process when the kernel gives no timer (before anything is
+// served).
 std::unique_ptr<Clock> MakeSystemClock(EventLoop& loop);
 
 }  // namespace lanyard

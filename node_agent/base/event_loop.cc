@@ -33,7 +33,8 @@ struct EventLoop::State {
 };
 
 EventLoop::EventLoop() : state_(std::make_unique<State>()) {
-  if (uv_loop_init(&state_->loop) != 0) std::abort();  // only on lack of memory or file descriptors before anything runs
+  if (uv_loop_init(&state_->loop) != 0)
+    std::abort();  // only on lack of memory or file descriptors before anything runs
   if (uv_async_init(&state_->loop, state_->wake.get(), [](uv_async_t* handle) {
         if (auto* state = Owner<State>(handle)) state->RunTasks();
       }) != 0) {
@@ -49,7 +50,8 @@ EventLoop::~EventLoop() {
   }
   state_->wake.Close();
   while (uv_run(&state_->loop, UV_RUN_NOWAIT) != 0) {
-    // Only pending close callbacks are left; a handle that its owner did not close would spin here, and uv_loop_close would say so.
+    // Only pending close callbacks are left; a handle that its owner did not close would spin here, and uv_loop_close
+    // would say so.
     if (uv_loop_alive(&state_->loop) == 0) break;
   }
   uv_loop_close(&state_->loop);
@@ -71,7 +73,8 @@ void EventLoop::RunOnce(int wait_ms) {
   uv_timer_start(
       timer, [](uv_timer_t*) {}, static_cast<uint64_t>(wait_ms), 0);
   uv_run(&state_->loop, wait_ms == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
-  uv_close(reinterpret_cast<uv_handle_t*>(timer), [](uv_handle_t* handle) { delete reinterpret_cast<uv_timer_t*>(handle); });
+  uv_close(reinterpret_cast<uv_handle_t*>(timer),
+           [](uv_handle_t* handle) { delete reinterpret_cast<uv_timer_t*>(handle); });
   uv_run(&state_->loop, UV_RUN_NOWAIT);
 }
 
@@ -103,13 +106,17 @@ void EventLoop::RunInPool(Task work, Task done) {
   if (queued != 0) std::abort();  // UV_EINVAL only: no work function
 }
 
-bool EventLoop::OnLoopThread() const { return std::this_thread::get_id() == state_->thread; }
+bool EventLoop::OnLoopThread() const {
+  return std::this_thread::get_id() == state_->thread;
+}
 
 bool EventLoop::HasPendingWork() const {
   std::lock_guard lock(state_->mutex);
   return state_->in_pool.load() > 0 || !state_->tasks.empty();
 }
 
-uv_loop_s* EventLoop::native() { return &state_->loop; }
+uv_loop_s* EventLoop::native() {
+  return &state_->loop;
+}
 
 }  // namespace lanyard

@@ -1,11 +1,12 @@
 // The one thread that owns all mutable state of the agent, over a libuv loop.
 //
-// Other threads come in by Post(); work that would block (hashing, signing, a slow file system) goes out by RunInPool() and
-// comes back on the loop. Tasks posted by one thread run in the order of posting. Tasks still queued when the loop is destroyed
-// are destroyed without running.
+// Other threads come in by Post(); work that would block (hashing, signing, a slow file system) goes out by RunInPool()
+// and comes back on the loop. Tasks posted by one thread run in the order of posting. Tasks still queued when the loop
+// is destroyed are destroyed without running.
 //
-// Lifetime: outlives everything that posts to it; every libuv handle on it is closed before it is destroyed (the destructor runs the
-// pending close callbacks). Thread: Post, Stop and OnLoopThread from any thread, everything else from the thread that calls Run.
+// Lifetime: outlives everything that posts to it; every libuv handle on it is closed before it is destroyed (the
+// destructor runs the pending close callbacks). Thread: Post, Stop and OnLoopThread from any thread, everything else
+// from the thread that calls Run.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -37,7 +38,8 @@ class EventLoop {
   // Thread: any.
   void Post(Task task);
 
-  // Runs `work` on a pool thread, then `done` on the loop thread. Not cancellable: `done` checks for itself whether anybody still waits.
+  // Runs `work` on a pool thread, then `done` on the loop thread. Not cancellable: `done` checks for itself whether
+  // anybody still waits.
   void RunInPool(Task work, Task done);
 
   // The same for work with a result: `done` takes what `work` returned.

@@ -37,7 +37,8 @@ Result<std::string> ReadFd(int fd, size_t max_bytes, std::string_view name) {
   std::string bytes;
   size_t used = 0;
   while (true) {
-    if (used > max_bytes) return Error(StatusCode::kResourceExhausted, "read {}: more than the {} bytes allowed", name, max_bytes);
+    if (used > max_bytes)
+      return Error(StatusCode::kResourceExhausted, "read {}: more than the {} bytes allowed", name, max_bytes);
     bytes.resize(std::max<size_t>(bytes.size(), used + 4096));
     const ssize_t got = read(fd, bytes.data() + used, bytes.size() - used);
     if (got < 0) {
@@ -73,14 +74,15 @@ Status WriteFileAtomic(const std::string& path, std::string_view bytes, mode_t m
 }
 
 Status MakeDirectory(const std::string& path, mode_t mode) {
-  struct stat info{};
+  struct stat info {};
   if (stat(path.c_str(), &info) == 0) {
     if (S_ISDIR(info.st_mode)) return OkStatus();
     return Error(StatusCode::kFailedPrecondition, "make directory {}: a file is in its place", path);
   }
   const std::string parent = ParentDirectory(path);
   if (parent != path && parent != "." && parent != "/") RETURN_IF_ERROR(MakeDirectory(parent, 0755));
-  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST) return ErrnoStatus(errno, fmt::format("make directory {}", path));
+  if (mkdir(path.c_str(), mode) != 0 && errno != EEXIST)
+    return ErrnoStatus(errno, fmt::format("make directory {}", path));
   if (chmod(path.c_str(), mode) != 0) return ErrnoStatus(errno, fmt::format("set mode {:04o} on {}", mode, path));
   return OkStatus();
 }

@@ -19,11 +19,13 @@ Result<std::string> ReadFile(const std::string& path, size_t max_bytes);
 // The same for a file that is already open; reads from the current position. `name` is for messages.
 Result<std::string> ReadFd(int fd, size_t max_bytes, std::string_view name);
 
-// Puts `bytes` at `path` in one step: a temporary file beside it, fsync, rename, fsync of the directory. Whoever opens `path`
-// sees the old bytes or the new ones, also after a crash at any instant. The file has `mode`, whatever the umask.
+// Puts `bytes` at `path` in one step: a temporary file beside it, fsync, rename, fsync of the directory. Whoever opens
+// `path` sees the old bytes or the new ones, also after a crash at any instant. The file has `mode`, whatever the
+// umask.
 Status WriteFileAtomic(const std::string& path, std::string_view bytes, mode_t mode);
 
-// Makes `path` a directory of `mode` if it is absent (its parents too, those with mode 0755). An existing one stays as it is.
+// Makes `path` a directory of `mode` if it is absent (its parents too, those with mode 0755). An existing one stays as
+// it is.
 Status MakeDirectory(const std::string& path, mode_t mode);
 
 // fsync of a directory, so that a rename or unlink in it survives a crash.

@@ -39,13 +39,15 @@ std::string EscapeControls(std::string_view text) {
 }
 
 struct Logger {
-  std::shared_ptr<spdlog::logger> out = std::make_shared<spdlog::logger>("lanyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  std::shared_ptr<spdlog::logger> out =
+      std::make_shared<spdlog::logger>("lanyard", std::make_shared<spdlog::sinks::stderr_sink_mt>());
   LogFormat format = LogFormat::kText;
 
   Logger() { SetPattern(); }
   void SetPattern() {
     // %v is a JSON string literal in the JSON format; LogLine makes it one.
-    const char* pattern = format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%v})" : "%Y-%m-%dT%H:%M:%S.%fZ %l %v";
+    const char* pattern = format == LogFormat::kJson ? R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%v})"
+                                                     : "%Y-%m-%dT%H:%M:%S.%fZ %l %v";
     out->set_pattern(pattern, spdlog::pattern_time_type::utc);
     out->flush_on(spdlog::level::debug);
   }
@@ -78,14 +80,19 @@ void StartLogging(LogLevel level, LogFormat format) {
   SetLogLevel(level);
 }
 
-void SetLogLevel(LogLevel level) { TheLogger().out->set_level(ToSpdlog(level)); }
+void SetLogLevel(LogLevel level) {
+  TheLogger().out->set_level(ToSpdlog(level));
+}
 
-bool LogEnabled(LogLevel level) { return TheLogger().out->should_log(ToSpdlog(level)); }
+bool LogEnabled(LogLevel level) {
+  return TheLogger().out->should_log(ToSpdlog(level));
+}
 
 void LogLine(LogLevel level, std::string_view text) {
   Logger& logger = TheLogger();
   if (logger.format == LogFormat::kJson) {
-    logger.out->log(ToSpdlog(level), nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    logger.out->log(ToSpdlog(level),
+                    nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
     logger.out->log(ToSpdlog(level), EscapeControls(text));
   }

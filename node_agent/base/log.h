@@ -1,7 +1,7 @@
 // The agent's log: lines on stderr, as text or as JSON.
 //
-// Only the outermost layer of an operation logs, once. Nothing secret is passed here: no key, no token. Values that came from outside
-// (paths, names, IDs) are escaped, so that a caller cannot forge a line.
+// Only the outermost layer of an operation logs, once. Nothing secret is passed here: no key, no token. Values that
+// came from outside (paths, names, IDs) are escaped, so that a caller cannot forge a line.
 //
 // Thread: any. StartLogging is called once at start-up; until then lines go to stderr as text at level info.
 #pragma once
@@ -28,9 +28,9 @@ void LogLine(LogLevel level, std::string_view text);
 }  // namespace lanyard
 
 // The arguments are only formatted when the level is on.
-#define LANYARD_LOG_AT(level, ...)                                                                          \
-  do {                                                                                                      \
-    if (::lanyard::LogEnabled(level)) ::lanyard::LogLine(level, ::fmt::format(__VA_ARGS__));                \
+#define LANYARD_LOG_AT(level, ...)                                                           \
+  do {                                                                                       \
+    if (::lanyard::LogEnabled(level)) ::lanyard::LogLine(level, ::fmt::format(__VA_ARGS__)); \
   } while (false)
 #define LANYARD_LOG_DEBUG(...) LANYARD_LOG_AT(::lanyard::LogLevel::kDebug, __VA_ARGS__)
 #define LANYARD_LOG_INFO(...) LANYARD_LOG_AT(::lanyard::LogLevel::kInfo, __VA_ARGS__)

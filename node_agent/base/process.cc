@@ -12,20 +12,24 @@ namespace lanyard {
 Result<uint64_t> ParseStartTime(std::string_view stat) {
   // proc(5): "pid (comm) state ppid …"; comm is whatever the process likes, so count from the last ')'.
   const size_t end_of_name = stat.rfind(')');
-  if (end_of_name == std::string_view::npos) return Error(StatusCode::kInternal, "parse process status: no command name");
+  if (end_of_name == std::string_view::npos)
+    return Error(StatusCode::kInternal, "parse process status: no command name");
   std::string_view rest = stat.substr(end_of_name + 1);
   for (int field = 3; field <= 22; ++field) {
     const size_t start = rest.find_first_not_of(' ');
-    if (start == std::string_view::npos) return Error(StatusCode::kInternal, "parse process status: only {} fields", field - 1);
+    if (start == std::string_view::npos)
+      return Error(StatusCode::kInternal, "parse process status: only {} fields", field - 1);
     rest.remove_prefix(start);
     if (field == 22) break;
     const size_t end = rest.find(' ');
-    if (end == std::string_view::npos) return Error(StatusCode::kInternal, "parse process status: only {} fields", field);
+    if (end == std::string_view::npos)
+      return Error(StatusCode::kInternal, "parse process status: only {} fields", field);
     rest.remove_prefix(end);
   }
   uint64_t ticks = 0;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
-  if (error != std::errc() || end == rest.data()) return Error(StatusCode::kInternal, "parse process status: start time is not a number");
+  if (error != std::errc() || end == rest.data())
+    return Error(StatusCode::kInternal, "parse process status: start time is not a number");
   return ticks;
 }
 

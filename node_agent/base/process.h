@@ -1,7 +1,8 @@
 // One process, named so that a reused pid cannot be taken for it.
 //
-// A pid alone names whoever has it now. A ProcessRef adds a pidfd, which stays with the process it was opened for, and the start time.
-// The rule for reading /proc/PID: read, then ask StillRunning(); if it is true, everything read before was this process's.
+// A pid alone names whoever has it now. A ProcessRef adds a pidfd, which stays with the process it was opened for, and
+// the start time. The rule for reading /proc/PID: read, then ask StillRunning(); if it is true, everything read before
+// was this process's.
 //
 // Lifetime: shared; the pidfd closes with the last owner. Thread: any (immutable).
 #pragma once

@@ -13,7 +13,8 @@ class PidfdWatch : public ProcessExitWatch {
       : process_(std::move(process)), on_exit_(std::move(on_exit)) {}
 
   ~PidfdWatch() override {
-    // libuv forgets a polled fd when its handle closes, and only then may the fd be closed: the reference goes with the handle.
+    // libuv forgets a polled fd when its handle closes, and only then may the fd be closed: the reference goes with the
+    // handle.
     uv_poll_t* raw = poll_.get();
     if (raw != nullptr && started_) uv_poll_stop(raw);
   }

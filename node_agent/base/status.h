@@ -1,8 +1,9 @@
 // Errors are values: Status, Result<T>, and the three macros that pass them on.
 //
-// The only place that touches absl's strings: Debian builds abseil with a string_view of its own, so everything else uses
-// std types. A message says what was attempted, on what, and why it failed: lower case, no full stop, no secrets. Each layer adds
-// its own words once, with Annotate(); only the outermost layer logs. Codes mean what they mean in gRPC.
+// The only place that touches absl's strings: Debian builds abseil with a string_view of its own, so everything else
+// uses std types. A message says what was attempted, on what, and why it failed: lower case, no full stop, no secrets.
+// Each layer adds its own words once, with Annotate(); only the outermost layer logs. Codes mean what they mean in
+// gRPC.
 //
 // Thread: any.
 #pragma once
@@ -24,7 +25,9 @@ template <class T>
 using Result = absl::StatusOr<T>;
 using StatusCode = absl::StatusCode;
 
-inline Status OkStatus() { return Status(); }
+inline Status OkStatus() {
+  return Status();
+}
 
 // A Status of `code` with a formatted message: Error(StatusCode::kInvalidArgument, "port {} is taken", port).
 template <class... Args>
@@ -38,7 +41,9 @@ inline std::string_view Message(const Status& status) {
 }
 
 // The name of the code as gRPC writes it, e.g. "INVALID_ARGUMENT".
-inline std::string CodeName(StatusCode code) { return absl::StatusCodeToString(code); }
+inline std::string CodeName(StatusCode code) {
+  return absl::StatusCodeToString(code);
+}
 
 // Puts "<context>: " before the message; the code stays. OK stays OK.
 template <class... Args>
@@ -47,8 +52,8 @@ Status Annotate(const Status& status, fmt::format_string<Args...> format, Args&&
   return Error(status.code(), "{}: {}", fmt::format(format, std::forward<Args>(args)...), Message(status));
 }
 
-// "<what>: <strerror>" with the code that fits errno: ENOENT not found, EACCES and EPERM permission denied, EEXIST already exists,
-// ENOSPC and EMFILE resource exhausted, everything else unavailable.
+// "<what>: <strerror>" with the code that fits errno: ENOENT not found, EACCES and EPERM permission denied, EEXIST
+// already exists, ENOSPC and EMFILE resource exhausted, everything else unavailable.
 inline Status ErrnoStatus(int error, std::string_view what) {
   StatusCode code = StatusCode::kUnavailable;
   switch (error) {
@@ -81,11 +86,11 @@ inline Status ErrnoStatus(int error, std::string_view what) {
 #define LANYARD_CONCAT(a, b) LANYARD_CONCAT_INNER(a, b)
 
 // Returns the Status of `expr` from the enclosing function unless it is OK.
-#define RETURN_IF_ERROR(expr)                                  \
-  do {                                                         \
-    if (::lanyard::Status status_ = (expr); !status_.ok()) {   \
-      return status_;                                          \
-    }                                                          \
+#define RETURN_IF_ERROR(expr)                                \
+  do {                                                       \
+    if (::lanyard::Status status_ = (expr); !status_.ok()) { \
+      return status_;                                        \
+    }                                                        \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the enclosing function returns F()'s Status.

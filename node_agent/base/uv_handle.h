@@ -1,7 +1,7 @@
 // Owns one libuv handle whose memory must outlive its close callback.
 //
-// The owner never frees the handle: Close() silences its callbacks at once and libuv releases the memory when it is done with it.
-// A callback finds its owner with Owner<T>(handle), which is null after Close().
+// The owner never frees the handle: Close() silences its callbacks at once and libuv releases the memory when it is
+// done with it. A callback finds its owner with Owner<T>(handle), which is null after Close().
 //
 // Thread: loop.
 #pragma once

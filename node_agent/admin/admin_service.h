@@ -1,0 +1,46 @@
+// The operator's API (lanyard.admin.v1) on the admin socket.
+//
+// Who may ask is decided before any call arrives (admission.h); here everybody may ask everything. Nothing that is
+// answered is secret.
+//
+// Lifetime: borrows what it is given and outlives the server that has its methods. Thread: loop.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "node_agent/identity/ca_keeper.h"
+#include "node_agent/identity/health.h"
+#include "node_agent/registry/registry_store.h"
+#include "node_agent/rpc/call.h"
+
+namespace lanyard {
+
+// One thing that is wrong, and what to do about it.
+struct HealthFinding {
+  std::string component;  // "registry", "identity_source", "attestors", …
+  HealthLevel level = HealthLevel::kDegraded;
+  std::string text;
+  std::string remedy;
+};
+
+struct AgentFacts {
+  std::string version;
+  std::string trust_domain;
+  std::string environment;
+  std::string identity_source;  // "embedded_ca" or the file of a given intermediate
+};
+
+struct AdminServices {
+  AgentFacts facts;
+  std::function<std::vector<HealthFinding>()> findings;  // worst first
+  std::function<std::chrono::seconds()> uptime;
+  CaKeeper& ca;
+  const RegistryStore& registry;
+};
+
+Methods AdminMethods(AdminServices& services);
+
+}  // namespace lanyard

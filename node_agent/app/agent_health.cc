@@ -1,0 +1,62 @@
+#include "node_agent/app/agent_health.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "node_agent/rpc/peer_process.h"
+
+namespace lanyard {
+namespace {
+
+void Add(std::vector<HealthFinding>& findings, std::string component, HealthReport report, std::string remedy) {
+  if (report.level == HealthLevel::kGood) return;
+  findings.push_back({std::move(component), report.level, std::move(report.text), std::move(remedy)});
+}
+
+void AddKernel(std::vector<HealthFinding>& findings) {
+  if (!KernelGivesPeerPidfds()) {
+    findings.push_back({"listener", HealthLevel::kDegraded,
+                        "this kernel does not give the pidfd of a socket's peer (SO_PEERPIDFD): a pid that is reused "
+                        "between connect and accept "
+                        "could be taken for the process that connected",
+                        "run Linux 6.5 or later; docs/THREAT_MODEL.md describes the window"});
+  }
+  if (geteuid() != 0) {
+    findings.push_back(
+        {"attestors", HealthLevel::kDegraded,
+         fmt::format("the node agent runs as uid {}: it cannot see which program processes of other users run",
+                     geteuid()),
+         "run it as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or use no path, sha256 or ancestor "
+         "selectors"});
+  }
+}
+
+void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server) {
+  const RpcServerStats stats = server.stats();
+  if (stats.connections.refused_limit == 0) return;
+  findings.push_back(
+      {"listener", HealthLevel::kDegraded,
+       fmt::format("{} connections were refused above the limits since start-up; {} are open now",
+                   stats.connections.refused_limit, stats.connections.open),
+       "see which uid in the log; raise limits.connections_per_uid or the limit of open files if it is legitimate"});
+}
+
+}  // namespace
+
+std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
+  std::vector<HealthFinding> findings;
+  Add(findings, "identity_source", sources.ca.health(), "lanyard ca show");
+  Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
+  for (const std::string& problem : sources.registry.problems()) {
+    findings.push_back({"registry", HealthLevel::kDegraded, problem,
+                        "repair it (lanyard registry check); until then the last good state is in force"});
+  }
+  if (sources.workload != nullptr) AddListener(findings, *sources.workload);
+  AddKernel(findings);
+  std::stable_sort(findings.begin(), findings.end(),
+                   [](const HealthFinding& a, const HealthFinding& b) { return a.level > b.level; });
+  return findings;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,136 @@
+#include "node_agent/admin/admin_service.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "node_agent/admin/proto/admin.pb.h"
+#include "tests/support/fake_call.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/loop_driver.h"
+#include "tests/support/temp_dir.h"
+
+namespace lanyard {
+namespace {
+
+constexpr char kEntries[] = R"(entries:
+  - spiffe_id: spiffe://example.org/agent/refund-bot
+    selectors: ["unix:uid:1000", "unix:gid:1000"]
+    x509_ttl: 60s
+    tier: high
+    owner: {business: team-support, data: {pci: fin-data}, approved_by: risk-board, review_by: 2027-03-31}
+    tools: {payments.refund: {effect: write, actions: [create], data_classes: [pci], max_calls_per_task: 10}}
+  - spiffe_id: spiffe://example.org/tool/payments
+    selectors: ["unix:uid:1001"]
+)";
+
+class AdminServiceTest : public testing::Test {
+ protected:
+  AdminServiceTest() {
+    const TrustDomain domain = TrustDomain::Parse("example.org").value();
+    std::ofstream(directory_.path() + "/entries.yaml") << kEntries;
+    registry_ =
+        RegistryStore::Open(loop_, clock_, {.trust_domain = domain, .paths = {directory_.path() + "/entries.yaml"}})
+            .value();
+    lock_ = std::make_unique<DataDirLock>(DataDirLock::Acquire(directory_.path() + "/data").value());
+    ca_ = MakeEmbeddedCa({.trust_domain = domain}, *lock_, loop_, clock_).value();
+    services_.reset(
+        new AdminServices{.facts = {.version = "1.2.3", .trust_domain = "example.org", .environment = "staging"},
+                          .findings = [this] { return findings_; },
+                          .uptime = [] { return std::chrono::seconds(77); },
+                          .ca = *ca_,
+                          .registry = *registry_});
+    methods_ = AdminMethods(*services_);
+  }
+
+  // Makes the call and waits for its end.
+  template <class Request>
+  std::unique_ptr<FakeCall> Ask(const std::string& method, const Request& request) {
+    auto call = std::make_unique<FakeCall>("/lanyard.admin.v1.Admin/" + method);
+    const auto handler = methods_.at("/lanyard.admin.v1.Admin/" + method)(*call);
+    handler->OnMessage(SerializeShared(request));
+    EXPECT_TRUE(RunUntil(loop_, [&] { return call->status.has_value(); }));
+    return call;
+  }
+
+  EventLoop loop_;
+  FakeClock clock_{std::chrono::system_clock::now()};
+  TempDir directory_;
+  std::unique_ptr<RegistryStore> registry_;
+  std::unique_ptr<DataDirLock> lock_;
+  std::unique_ptr<CaKeeper> ca_;
+  std::vector<HealthFinding> findings_;
+  std::unique_ptr<AdminServices> services_;
+  Methods methods_;
+};
+
+TEST_F(AdminServiceTest, SaysThatAllIsWellWhenNothingIsFound) {
+  const auto health = Ask("GetHealth", admin::v1::GetHealthRequest())->Last<admin::v1::GetHealthResponse>();
+  EXPECT_EQ(health.status(), admin::v1::HEALTH_STATUS_OK);
+  EXPECT_EQ(health.version(), "1.2.3");
+  EXPECT_EQ(health.trust_domain(), "example.org");
+  EXPECT_EQ(health.environment(), "staging");
+  EXPECT_EQ(health.uptime().seconds(), 77);
+}
+
+TEST_F(AdminServiceTest, IsAsIllAsItsWorstFinding) {
+  findings_ = {{"identity_source", HealthLevel::kBroken, "nothing signs", "repair it"},
+               {"registry", HealthLevel::kDegraded, "a.yaml:3:1: bad", ""}};
+  const auto health = Ask("GetHealth", admin::v1::GetHealthRequest())->Last<admin::v1::GetHealthResponse>();
+  EXPECT_EQ(health.status(), admin::v1::HEALTH_STATUS_FAILING);
+  ASSERT_EQ(health.findings_size(), 2);
+  EXPECT_EQ(health.findings(0).text(), "nothing signs");
+  EXPECT_EQ(health.findings(1).severity(), admin::v1::HEALTH_STATUS_DEGRADED);
+}
+
+TEST_F(AdminServiceTest, ShowsTheAuthorityThatSigns) {
+  const auto shown = Ask("ShowCa", admin::v1::ShowCaRequest())->Last<admin::v1::ShowCaResponse>();
+  ASSERT_EQ(shown.authorities_size(), 1);
+  EXPECT_EQ(shown.authorities(0).phase(), admin::v1::CA_PHASE_ACTIVE);
+  EXPECT_NE(shown.bundle_pem().find("BEGIN CERTIFICATE"), std::string::npos);
+  EXPECT_EQ(shown.bundle_pem().find("PRIVATE"), std::string::npos);
+}
+
+TEST_F(AdminServiceTest, RotatesTheCaAndShowsWhatIsInForceAfterwards) {
+  const std::string before = ca_->Show().front().id;
+  const auto rotated = Ask("RotateCa", admin::v1::RotateCaRequest())->Last<admin::v1::RotateCaResponse>();
+  std::string active;
+  for (const auto& authority : rotated.authorities()) {
+    if (authority.phase() == admin::v1::CA_PHASE_ACTIVE) active = authority.id();
+  }
+  EXPECT_FALSE(active.empty());
+  EXPECT_NE(active, before);
+}
+
+TEST_F(AdminServiceTest, ListsEntriesWithPositionAndGovernance) {
+  const auto list = Ask("ListEntries", admin::v1::ListEntriesRequest())->Last<admin::v1::ListEntriesResponse>();
+  ASSERT_EQ(list.entries_size(), 2);
+  const auto& entry = list.entries(0);
+  EXPECT_EQ(entry.spiffe_id(), "spiffe://example.org/agent/refund-bot");
+  EXPECT_EQ(entry.file(), directory_.path() + "/entries.yaml");
+  EXPECT_EQ(entry.line(), 2u);
+  EXPECT_EQ(entry.x509_ttl().seconds(), 60);
+  EXPECT_EQ(entry.owner().business(), "team-support");
+  EXPECT_EQ(entry.owner().data().at("pci"), "fin-data");
+  EXPECT_EQ(entry.owner().review_by(), "2027-03-31");
+  EXPECT_EQ(entry.tools().at("payments.refund").max_calls_per_task(), 10u);
+}
+
+TEST_F(AdminServiceTest, ListsOnlyWhatLiesBelowAPathWithATrailingSlash) {
+  admin::v1::ListEntriesRequest request;
+  request.set_spiffe_id("spiffe://example.org/tool/");
+  const auto list = Ask("ListEntries", request)->Last<admin::v1::ListEntriesResponse>();
+  ASSERT_EQ(list.entries_size(), 1);
+  EXPECT_EQ(list.entries(0).spiffe_id(), "spiffe://example.org/tool/payments");
+}
+
+TEST_F(AdminServiceTest, SaysThatAnEntryIsNotThere) {
+  admin::v1::ShowEntryRequest request;
+  request.set_spiffe_id("spiffe://example.org/nobody");
+  const auto call = Ask("ShowEntry", request);
+  EXPECT_EQ(call->status->code(), StatusCode::kNotFound);
+  EXPECT_NE(Message(*call->status).find("spiffe://example.org/nobody"), std::string_view::npos);
+}
+
+}  // namespace
+}  // namespace lanyard

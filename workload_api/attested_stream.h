@@ -1,0 +1,78 @@
+// What the streams of the Workload API have in common: the caller is identified, then told the full state of what it
+// earns, and told again whenever that changes.
+//
+// Newest only: while a message is on its way nothing is queued; when it has left, the then newest state is sent if it
+// differs. The stream ends with PermissionDenied when the registry no longer gives the caller any entry.
+//
+// Lifetime: destroyed by the server when the RPC is over. Thread: loop.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "node_agent/identity/update_hub.h"
+#include "node_agent/rpc/call.h"
+#include "workload_api/caller.h"
+
+namespace lanyard {
+
+template <class Request>
+class AttestedStream : public OneRequestHandler<Request> {
+ public:
+  AttestedStream(Call& call, CallerServices& services, UpdateHub& hub)
+      : OneRequestHandler<Request>(call), caller_(services, call), hub_(hub) {}
+
+ protected:
+  using OneRequestHandler<Request>::call;
+
+  // Find out the newest state for `entries`, and Offer() it, at once or later.
+  virtual void Refresh() = 0;
+  const Entries& entries() const { return entries_; }
+
+  // Sends what `make` returns, unless a message is on its way; then Refresh() is called once more after it.
+  template <class Make>
+  void Offer(Make make) {
+    if (call().sending()) {
+      stale_ = true;
+      return;
+    }
+    call().Send(make(), [this] {
+      if (std::exchange(stale_, false)) Refresh();
+    });
+  }
+
+ private:
+  void OnRequest(Request) final {
+    caller_.Identify([this](Result<Entries> entries) {
+      if (!entries.ok()) return call().Finish(entries.status());
+      subscription_ = hub_.Subscribe([this](Update update) { OnUpdate(update); });
+      Show(*std::move(entries));
+    });
+  }
+
+  void OnUpdate(Update update) {
+    if (update.registry) {
+      Result<Entries> entries = caller_.Reconsider();
+      if (!entries.ok()) {
+        subscription_.reset();
+        return call().Finish(entries.status());
+      }
+      if (*entries != entries_) return Show(*std::move(entries));
+    }
+    if (update.svids || update.bundle) Refresh();
+  }
+
+  void Show(Entries entries) {
+    entries_ = std::move(entries);
+    subscription_->SetInterest(entries_);
+    Refresh();
+  }
+
+  Caller caller_;
+  UpdateHub& hub_;
+  std::unique_ptr<UpdateHub::Subscription> subscription_;
+  Entries entries_;
+  bool stale_ = false;
+};
+
+}  // namespace lanyard

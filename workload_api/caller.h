@@ -1,0 +1,62 @@
+// The whole decision for one call: who asks, and what the registry gives to them.
+//
+// Identify() attests the process that made the connection, anew for every call, and matches what was found against the
+// registry. It answers with the entries earned, never with none:
+//   PermissionDenied  no entry matches, or the caller is not who it was when it connected
+//   Unavailable       an attestor could not find out something on which an entry depends, or the caller exited
+//   meanwhile
+// Reconsider() asks the registry again with the same findings, for an open stream after the registry has changed.
+//
+// Every denial is written to the DenialLog here and nowhere else.
+//
+// Lifetime: lives inside the handler of its call; destroying it cancels. Borrows the services. Thread: loop.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <chrono>
+#include <memory>
+#include <vector>
+
+#include "attestors/attestation.h"
+#include "node_agent/base/clock.h"
+#include "node_agent/registry/registry_store.h"
+#include "node_agent/rpc/call.h"
+#include "workload_api/denial_log.h"
+
+namespace lanyard {
+
+struct CallerServices {
+  AttestorSet& attestors;
+  const RegistryStore& registry;
+  Clock& clock;
+  DenialLog& denials;
+  std::chrono::milliseconds attestation_timeout{5000};
+};
+
+using Entries = std::vector<EntryPtr>;
+
+// What `findings` earn in `registry`; the errors of Identify() without the caller's name.
+Result<Entries> Decide(const Findings& findings, const Registry& registry);
+
+class Caller {
+ public:
+  using Done = absl::AnyInvocable<void(Result<Entries>) &&>;
+
+  Caller(CallerServices& services, const Call& call) : services_(services), call_(call) {}
+
+  // `done` runs once, never before Identify() has returned.
+  void Identify(Done done);
+  // Only after Identify() has answered with entries.
+  Result<Entries> Reconsider();
+
+ private:
+  Result<Entries> Judge();
+
+  CallerServices& services_;
+  const Call& call_;
+  std::unique_ptr<Attestation> attestation_;
+  std::unique_ptr<const Findings> findings_;
+};
+
+}  // namespace lanyard

@@ -1,0 +1,33 @@
+// The SPIFFE Workload API on the workload socket: which methods there are, and what guards them.
+//
+// FetchX509SVID and FetchX509Bundles are served; the JWT and WIT methods answer Unimplemented. Reflection and health
+// stand beside them. Every method of the Workload API itself demands the security header (SPIFFE_Workload_Endpoint
+// §6.2) before anything else; reflection and health, which tell nothing about anybody, do not.
+//
+// Lifetime: outlives the server that has its methods; borrows what it is given. Thread: loop.
+#pragma once
+
+#include <memory>
+
+#include "node_agent/identity/identity_source.h"
+#include "node_agent/identity/svid_cache.h"
+#include "node_agent/identity/update_hub.h"
+#include "node_agent/rpc/call.h"
+#include "workload_api/caller.h"
+#include "workload_api/response_share.h"
+
+namespace lanyard {
+
+// What the streams need of the agent.
+struct WorkloadServices {
+  CallerServices caller;
+  SvidCache& svids;
+  IdentitySource& source;
+  UpdateHub& hub;
+  ResponseShare responses;
+};
+
+// The Workload API's methods, full name to handler.
+Methods WorkloadMethods(WorkloadServices& services);
+
+}  // namespace lanyard

@@ -1,0 +1,134 @@
+#include "workload_api/x509_streams.h"
+
+#include <vector>
+
+#include "node_agent/base/log.h"
+#include "workload_api/attested_stream.h"
+#include "workload_api/proto/workloadapi.pb.h"
+
+namespace lanyard {
+namespace {
+
+Status NoBundle(const IdentitySource& source) {
+  return Error(StatusCode::kUnavailable, "the trust bundle is not there yet: {}", source.health().text);
+}
+
+grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle) {
+  X509SVIDResponse response;
+  for (const CachedSvidPtr& cached : svids) {
+    ::X509SVID& svid = *response.add_svids();
+    svid.set_spiffe_id(cached->svid.id().str());
+    svid.set_x509_svid(cached->chain_der);
+    svid.set_x509_svid_key(std::string(cached->key_pkcs8.expose()));
+    svid.set_bundle(bundle.X509Der());
+    svid.set_hint(cached->entry->hint);
+  }
+  grpc::ByteBuffer bytes = SerializeShared(response);
+  for (::X509SVID& svid : *response.mutable_svids()) {
+    std::string& key = *svid.mutable_x509_svid_key();
+    WipeMemory(key.data(), key.size());
+  }
+  return bytes;
+}
+
+class X509SvidStream : public AttestedStream<X509SVIDRequest> {
+ public:
+  X509SvidStream(Call& call, WorkloadServices& services)
+      : AttestedStream(call, services.caller, services.hub), services_(services) {}
+
+ private:
+  void Refresh() override {
+    ++round_;
+    missing_ = 0;
+    for (const EntryPtr& entry : entries()) {
+      if (services_.svids.Peek(entry) == nullptr) ++missing_;
+    }
+    if (missing_ == 0) return Push();
+    for (const EntryPtr& entry : entries()) {
+      if (services_.svids.Peek(entry) != nullptr) continue;
+      services_.svids.Get(entry,
+                          [alive = std::weak_ptr<X509SvidStream*>(self_), round = round_](Result<CachedSvidPtr> svid) {
+                            if (auto stream = alive.lock()) (*stream)->OnSvid(round, svid.status());
+                          });
+    }
+  }
+
+  void OnSvid(uint64_t round, const Status& status) {
+    if (round != round_) return;  // another Refresh has begun since
+    if (!status.ok() && last_sent_.empty()) {
+      ++round_;
+      return call().Finish(Annotate(status, "issue an X.509-SVID"));
+    }
+    if (--missing_ == 0) Push();
+  }
+
+  void Push() {
+    const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
+    if (bundle == nullptr) {
+      if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
+      return;
+    }
+    std::vector<CachedSvidPtr> svids;
+    ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get())};
+    for (const EntryPtr& entry : entries()) {
+      CachedSvidPtr svid = services_.svids.Peek(entry);
+      if (svid == nullptr) {
+        LANYARD_LOG_WARN("cannot renew {} for pid {}: {}", entry->id.str(), call().connection()->peer.process->pid(),
+                         services_.source.health().text);
+        continue;
+      }
+      key.push_back(svid->version);
+      svids.push_back(std::move(svid));
+    }
+    if (svids.empty() || key == last_sent_) return;
+    Offer([&] {
+      last_sent_ = key;
+      shown_bundle_ = bundle;
+      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle); });
+    });
+  }
+
+  WorkloadServices& services_;
+  uint64_t round_ = 0;
+  size_t missing_ = 0;
+  ResponseShare::Key last_sent_;
+  std::shared_ptr<const Bundle> shown_bundle_;  // its address is in last_sent_
+  std::shared_ptr<X509SvidStream*> self_ = std::make_shared<X509SvidStream*>(this);
+};
+
+class X509BundleStream : public AttestedStream<X509BundlesRequest> {
+ public:
+  X509BundleStream(Call& call, WorkloadServices& services)
+      : AttestedStream(call, services.caller, services.hub), services_(services) {}
+
+ private:
+  void Refresh() override {
+    std::shared_ptr<const Bundle> bundle = services_.source.bundle();
+    if (bundle == nullptr) {
+      if (shown_ == nullptr) call().Finish(NoBundle(services_.source));
+      return;
+    }
+    if (bundle == shown_) return;
+    Offer([&] {
+      shown_ = bundle;
+      X509BundlesResponse response;
+      (*response.mutable_bundles())[bundle->trust_domain().id()] = bundle->X509Der();
+      return SerializeShared(response);
+    });
+  }
+
+  WorkloadServices& services_;
+  std::shared_ptr<const Bundle> shown_;
+};
+
+}  // namespace
+
+std::unique_ptr<CallHandler> MakeX509SvidStream(Call& call, WorkloadServices& services) {
+  return std::make_unique<X509SvidStream>(call, services);
+}
+
+std::unique_ptr<CallHandler> MakeX509BundleStream(Call& call, WorkloadServices& services) {
+  return std::make_unique<X509BundleStream>(call, services);
+}
+
+}  // namespace lanyard
