@@ -3,7 +3,7 @@
 // The peer is taken from the kernel once, at accept, and never changes. Calls hold the Connection by shared_ptr, so
 // that whoever handles a call keeps the very process that made it, whatever becomes of the socket or its number.
 //
-// Lifetime: shared. Thread: any (immutable but for the atomic flag).
+// Lifetime: shared. Thread: any (immutable but for the atomic flags).
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,8 @@ struct Connection {
   PeerProcess peer;
   Status admission;  // not OK: every call on this connection is answered with it
   MonoTime accepted_at;
-  mutable std::atomic<bool> call_seen{false};
+  mutable std::atomic<bool> call_seen{false};  // an admitted call has come
+  mutable std::atomic<bool> ended{false};      // shut down by us
 };
 using ConnectionPtr = std::shared_ptr<const Connection>;
 

@@ -30,6 +30,9 @@ uid_t OverflowUid();
 // PermissionDenied for peers of whom nothing can be known: pid 0, the overflow uid.
 Status CheckPeerCredentials(pid_t pid, uid_t uid, uid_t overflow_uid);
 
+// Whether this kernel hands out the pidfd of a socket's peer (SO_PEERPIDFD); asked with a socket pair of our own.
+bool KernelGivesPeerPidfds();
+
 // The kernel's 64-bit number of a socket, never used twice until reboot.
 Result<uint64_t> SocketCookie(int fd);
 

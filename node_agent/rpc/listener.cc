@@ -1,0 +1,294 @@
+#include "node_agent/rpc/listener.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "node_agent/base/log.h"
+#include "node_agent/base/process_exit_watcher.h"
+#include "node_agent/base/uv_handle.h"
+#include "node_agent/rpc/log_limiter.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kOtherSockets = 64;  // connections left to the other sockets of the agent
+constexpr int kAcceptsPerRound = 64;  // then the loop looks after everything else
+constexpr size_t kSweepSlice = 512;   // 0.4 ms
+constexpr size_t kSweepOnAccept = 8;  // keeps dead entries below a seventh of the live ones during churn
+constexpr auto kSweepSoon = std::chrono::milliseconds(250);  // a pass is not finished
+constexpr auto kSweepLater = std::chrono::seconds(1);
+constexpr auto kForcedSweepEvery = std::chrono::milliseconds(100);
+
+class UvListener : public Listener {
+ public:
+  UvListener(EventLoop& loop, Clock& clock, PeerResources& resources, PeerSocket socket, ListenerOptions options,
+             HandOver hand_over)
+      : loop_(loop),
+        clock_(clock),
+        resources_(resources),
+        socket_(std::move(socket)),
+        options_(std::move(options)),
+        hand_over_(std::move(hand_over)) {
+    const size_t all = resources_.fds.size();
+    if (options_.max_connections == 0) options_.max_connections = all > 2 * kOtherSockets ? all - kOtherSockets : all;
+    options_.max_connections = std::min(options_.max_connections, all);
+    if (options_.max_connections_per_uid == 0)
+      options_.max_connections_per_uid = std::max<size_t>(1, options_.max_connections / 2);
+  }
+
+  Status Start() {
+    OpenSpare();
+    if (int error = uv_poll_init(loop_.native(), poll_.get(), socket_.fd()); error != 0) {
+      return Error(StatusCode::kUnavailable, "listen on {}: {}", socket_.path(), uv_strerror(error));
+    }
+    uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* handle, int, int) {
+      if (auto* self = Owner<UvListener>(handle)) self->AcceptSome();
+    });
+    return OkStatus();
+  }
+
+  ConnectionPtr Find(int fd) const override {
+    std::lock_guard lock(mutex_);
+    auto found = table_.find(fd);
+    return found == table_.end() ? nullptr : found->second;
+  }
+
+  void StopAccepting() override {
+    poll_.Close();
+    socket_.Close();
+  }
+
+  ListenerStats stats() const override {
+    ListenerStats stats = stats_;
+    stats.open = table_.size();  // only this thread changes the table
+    return stats;
+  }
+
+ private:
+  using Table = std::map<int, ConnectionPtr>;  // by fd, so that a sweep can go on where it stopped
+  struct Process {
+    std::unique_ptr<ProcessExitWatch> watch;
+    std::vector<int> fds;
+  };
+
+  void AcceptSome() {
+    for (int i = 0; i < kAcceptsPerRound && socket_.fd() >= 0; ++i) {
+      UniqueFd fd(accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (fd) {
+        Admit(std::move(fd));
+        continue;
+      }
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      if (errno != EMFILE && errno != ENFILE) return;  // EAGAIN: all done; ENOMEM and the like: the loop comes back
+      // Without a free number the connection would wait in the queue and wake us for ever: take it on the spare and let
+      // it go.
+      if (!spare_) return Limit("no file descriptor left, not even the spare one", 0, "fds");
+      spare_.reset();
+      UniqueFd dropped(accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+      const bool took_one = static_cast<bool>(dropped);
+      dropped.reset();
+      OpenSpare();
+      if (!took_one) return;
+      Limit("no file descriptor left", 0, "fds");
+    }
+  }
+
+  void Admit(UniqueFd accepted) {
+    uid_t uid = 0;
+    Result<PeerProcess> peer = resources_.processes.Identify(accepted.get(), uid);
+    if (!peer.ok()) {
+      ++stats_.refused_peer;
+      // A client that has gone already is no news.
+      if (peer.status().code() != StatusCode::kNotFound)
+        LogLimited(uid, CodeName(peer.status().code()), Message(peer.status()));
+      return;
+    }
+    SweepSome(kSweepOnAccept);
+    if (!HasRoomFor(uid)) return;
+    Result<UniqueFd> fd = resources_.fds.Move(std::move(accepted));
+    if (!fd.ok()) return Limit(Message(fd.status()), uid, "window");
+    Result<uint64_t> cookie = SocketCookie(fd->get());
+    if (!cookie.ok()) return Limit(Message(cookie.status()), uid, "cookie");
+    // The number has come round before its old entry was swept: the old socket is closed, or the kernel would not have
+    // given it.
+    if (auto old = table_.find(fd->get()); old != table_.end()) Forget(old);
+    if (Status watched = Watch(*peer, fd->get()); !watched.ok()) return Limit(Message(watched), uid, "watch");
+
+    auto connection = std::make_shared<Connection>();
+    connection->id = ++stats_.accepted;
+    connection->fd = fd->get();
+    connection->cookie = *cookie;
+    connection->peer = *std::move(peer);
+    connection->accepted_at = clock_.MonoNow();
+    if (options_.admit) connection->admission = options_.admit(connection->peer);
+    if (!connection->admission.ok()) {
+      ++stats_.refused_peer;
+      LogLimited(uid, "admission", Message(connection->admission));
+    }
+    {
+      std::lock_guard lock(mutex_);
+      table_.emplace(fd->get(), std::move(connection));
+    }
+    ++by_uid_[uid];
+    hand_over_(*std::move(fd));
+    if (sweep_ == nullptr) ScheduleSweep(kSweepLater);
+  }
+
+  bool HasRoomFor(uid_t uid) {
+    const auto full = [&] {
+      return table_.size() >= options_.max_connections || CountOf(uid) >= options_.max_connections_per_uid;
+    };
+    if (full() && clock_.MonoNow() >= next_forced_sweep_) {
+      next_forced_sweep_ = clock_.MonoNow() + kForcedSweepEvery;
+      SweepSome(table_.size());
+    }
+    if (!full()) return true;
+    const bool mine = CountOf(uid) >= options_.max_connections_per_uid;
+    Limit(mine ? fmt::format("uid {} has {} connections, the most that one uid may have", uid, CountOf(uid))
+               : fmt::format("{} connections are open, the most there may be", table_.size()),
+          uid, mine ? "uid limit" : "limit");
+    return false;
+  }
+
+  size_t CountOf(uid_t uid) const {
+    auto found = by_uid_.find(uid);
+    return found == by_uid_.end() ? 0 : found->second;
+  }
+
+  Status Watch(const PeerProcess& peer, int fd) {
+    const ProcessRef* key = peer.process.get();
+    auto [entry, fresh] = processes_.try_emplace(key);
+    if (fresh) {
+      auto watch = WatchProcessExit(loop_, peer.process, [this, key] { OnExit(key); });
+      if (!watch.ok()) {
+        processes_.erase(entry);
+        return watch.status();
+      }
+      entry->second.watch = *std::move(watch);
+    }
+    entry->second.fds.push_back(fd);
+    return OkStatus();
+  }
+
+  // A connection must not outlive the process it was attested for, whoever else holds its fd.
+  void OnExit(const ProcessRef* process) {
+    auto found = processes_.find(process);
+    if (found == processes_.end()) return;
+    for (int fd : found->second.fds) {
+      auto entry = table_.find(fd);
+      if (entry != table_.end() && entry->second->peer.process.get() == process) End(*entry->second);
+    }
+  }
+
+  // Shuts the socket down; its owner sees the end of the stream and closes it. Nobody else can take the number between
+  // the look and the shutdown: numbers in the window are given out by this thread only.
+  void End(const Connection& connection) {
+    Result<uint64_t> cookie = SocketCookie(connection.fd);
+    if (!cookie.ok() || *cookie != connection.cookie || connection.ended.exchange(true)) return;
+    shutdown(connection.fd, SHUT_RDWR);
+    ++stats_.ended_exit;
+  }
+
+  void ScheduleSweep(std::chrono::nanoseconds delay) {
+    sweep_ = clock_.CallAfter(delay, [this] {
+      const bool whole = SweepSome(kSweepSlice);
+      if (table_.empty()) {
+        sweep_.reset();
+      } else {
+        ScheduleSweep(whole ? std::chrono::nanoseconds(kSweepLater) : std::chrono::nanoseconds(kSweepSoon));
+      }
+    });
+  }
+
+  // Looks at up to `count` entries, going on where it stopped. True when the end of the table was reached.
+  bool SweepSome(size_t count) {
+    auto entry = table_.lower_bound(sweep_from_);
+    for (; count > 0 && entry != table_.end(); --count) {
+      auto current = entry++;
+      const Connection& connection = *current->second;
+      Result<uint64_t> cookie = SocketCookie(connection.fd);
+      if (!cookie.ok() || *cookie != connection.cookie) {
+        Forget(current);
+      } else if (!connection.call_seen && clock_.MonoNow() - connection.accepted_at >= options_.first_call_within) {
+        if (!connection.ended.exchange(true)) ++stats_.ended_silent;
+        shutdown(connection.fd, SHUT_RDWR);
+      }
+    }
+    const bool whole = entry == table_.end();
+    sweep_from_ = whole ? 0 : entry->first;
+    return whole;
+  }
+
+  void Forget(Table::iterator entry) {
+    const ConnectionPtr connection = entry->second;
+    if (auto process = processes_.find(connection->peer.process.get()); process != processes_.end()) {
+      std::vector<int>& fds = process->second.fds;
+      if (auto fd = std::find(fds.begin(), fds.end(), connection->fd); fd != fds.end()) fds.erase(fd);
+      if (fds.empty()) processes_.erase(process);
+    }
+    if (auto count = by_uid_.find(connection->peer.uid); count != by_uid_.end() && --count->second == 0)
+      by_uid_.erase(count);
+    std::lock_guard lock(mutex_);
+    table_.erase(entry);
+  }
+
+  void OpenSpare() { spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
+
+  void Limit(std::string_view why, uid_t uid, std::string_view key) {
+    ++stats_.refused_limit;
+    LogLimited(uid, key, why);
+  }
+
+  void LogLimited(uid_t uid, std::string_view key, std::string_view why) {
+    if (auto silent = log_limiter_.Allow(uid, key, clock_.MonoNow())) {
+      LANYARD_LOG_WARN("{} socket: refused a connection: {} ({} more of these since the last line)", options_.name, why,
+                       *silent);
+    }
+  }
+
+  EventLoop& loop_;
+  Clock& clock_;
+  PeerResources& resources_;
+  PeerSocket socket_;  // closed after the poll handle has left the loop
+  ListenerOptions options_;
+  HandOver hand_over_;
+  UvHandle<uv_poll_t> poll_{this};
+  UniqueFd spare_;
+  ListenerStats stats_;
+  LogLimiter log_limiter_;
+
+  // Guards table_ against readers on other threads; only the loop thread changes it, and reads it without the lock.
+  mutable std::mutex mutex_;
+  Table table_;
+
+  std::unordered_map<uid_t, size_t> by_uid_;
+  std::unordered_map<const ProcessRef*, Process> processes_;  // those with connections
+  int sweep_from_ = 0;
+  MonoTime next_forced_sweep_{};
+  std::unique_ptr<Clock::Alarm> sweep_;
+};
+
+}  // namespace
+
+Result<PeerResources> PeerResources::Reserve() {
+  ASSIGN_OR_RETURN(FdWindow fds, FdWindow::Reserve());
+  return PeerResources{.fds = std::move(fds), .processes = {}};
+}
+
+Result<std::unique_ptr<Listener>> MakeListener(EventLoop& loop, Clock& clock, PeerResources& resources,
+                                               PeerSocket socket, ListenerOptions options,
+                                               Listener::HandOver hand_over) {
+  auto listener =
+      std::make_unique<UvListener>(loop, clock, resources, std::move(socket), std::move(options), std::move(hand_over));
+  RETURN_IF_ERROR(listener->Start());
+  return listener;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,167 @@
+#include "node_agent/rpc/peer_socket.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <cstring>
+
+#include "node_agent/base/file.h"
+
+namespace lanyard {
+namespace {
+
+constexpr int kBacklog = 1024;
+constexpr size_t kPathLimit = sizeof(sockaddr_un::sun_path);  // 108, with the closing zero byte
+
+struct Address {
+  sockaddr_un bytes{};
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&bytes); }
+};
+
+Address MakeAddress(const std::string& path) {
+  Address address;
+  address.bytes.sun_family = AF_UNIX;
+  std::memcpy(address.bytes.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+Status CheckPath(const std::string& path) {
+  if (path.empty() || path[0] == '@' || path[0] == '\0') {
+    return Error(StatusCode::kInvalidArgument,
+                 "socket path \"{}\": abstract sockets are not supported, they have no file mode; use a path", path);
+  }
+  if (path[0] != '/')
+    return Error(StatusCode::kInvalidArgument, "socket path \"{}\" is relative; use an absolute path", path);
+  if (path.find('\0') != std::string::npos) return Error(StatusCode::kInvalidArgument, "socket path holds a zero byte");
+  if (path.back() == '/') return Error(StatusCode::kInvalidArgument, "socket path \"{}\" names a directory", path);
+  if (path.size() >= kPathLimit) {
+    return Error(StatusCode::kInvalidArgument,
+                 "socket path \"{}\" has {} bytes; the kernel allows {} (see unix(7)), use a shorter directory", path,
+                 path.size(), kPathLimit - 1);
+  }
+  return OkStatus();
+}
+
+Status PrepareDirectory(const std::string& directory, const PeerSocketOptions& options) {
+  struct stat found {};
+  if (stat(directory.c_str(), &found) != 0) {
+    if (errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at directory {}", directory));
+    RETURN_IF_ERROR(MakeDirectory(directory, options.directory_mode));
+    if (options.group && chown(directory.c_str(), static_cast<uid_t>(-1), *options.group) != 0) {
+      return ErrnoStatus(errno, fmt::format("give directory {} to group {}", directory, *options.group));
+    }
+    if (stat(directory.c_str(), &found) != 0) return ErrnoStatus(errno, fmt::format("look at directory {}", directory));
+  }
+  if (!S_ISDIR(found.st_mode)) return Error(StatusCode::kInvalidArgument, "{} is not a directory", directory);
+  if ((found.st_mode & S_IWOTH) != 0 && (found.st_mode & S_ISVTX) == 0) {
+    return Error(
+        StatusCode::kInvalidArgument,
+        "directory {} is writable by everybody, who could put another socket in the place of ours; chmod o-w it",
+        directory);
+  }
+  return OkStatus();
+}
+
+// OK when the name is free or held by a socket that nobody listens on.
+Status CheckPlaceIsFree(const std::string& path) {
+  struct stat found {};
+  if (lstat(path.c_str(), &found) != 0) {
+    if (errno == ENOENT) return OkStatus();
+    return ErrnoStatus(errno, fmt::format("look at {}", path));
+  }
+  if (!S_ISSOCK(found.st_mode)) {
+    return Error(StatusCode::kAlreadyExists, "{} exists and is not a socket; remove it or choose another path", path);
+  }
+  UniqueFd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe) return ErrnoStatus(errno, "make a socket");
+  const Address address = MakeAddress(path);
+  if (connect(probe.get(), address.get(), sizeof(address.bytes)) != 0) {
+    if (errno == ECONNREFUSED || errno == ENOENT) return OkStatus();
+    if (errno == EAGAIN)
+      return Error(StatusCode::kAlreadyExists, "{} is in use: a process listens there and its queue is full", path);
+    return ErrnoStatus(errno, fmt::format("find out whether anybody listens on {}", path));
+  }
+  ucred owner{};
+  socklen_t size = sizeof(owner);
+  if (getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) != 0) owner.pid = 0;
+  return Error(StatusCode::kAlreadyExists, "{} is in use: process {} listens there; stop it or choose another path",
+               path, owner.pid);
+}
+
+// The name under which the socket gets its mode, in the same directory. Through /proc when the directory's own path
+// leaves no room.
+std::string TemporaryName(const std::string& directory, int directory_fd, const std::string& name) {
+  std::string temporary = fmt::format("{}/{}", directory, name);
+  if (temporary.size() < kPathLimit) return temporary;
+  return fmt::format("/proc/self/fd/{}/{}", directory_fd, name);
+}
+
+}  // namespace
+
+Result<PeerSocket> PeerSocket::Bind(const PeerSocketOptions& options) {
+  RETURN_IF_ERROR(CheckPath(options.path));
+  const std::string directory = ParentDirectory(options.path);
+  const std::string base_name = options.path.substr(options.path.rfind('/') + 1);
+  RETURN_IF_ERROR(Annotate(PrepareDirectory(directory, options), "listen on {}", options.path));
+  RETURN_IF_ERROR(CheckPlaceIsFree(options.path));
+
+  UniqueFd directory_fd(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!directory_fd) return ErrnoStatus(errno, fmt::format("open directory {}", directory));
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return ErrnoStatus(errno, "make a socket");
+  // No permission for anybody from the first instant: a socket takes the mode of its inode from its fd's mode and the
+  // umask.
+  if (fchmod(fd.get(), 0) != 0) return ErrnoStatus(errno, "set the mode of a socket");
+  const std::string name = fmt::format(".new-{}", getpid());
+  unlinkat(directory_fd.get(), name.c_str(), 0);  // a leftover of an agent that was killed right here
+  const std::string temporary = TemporaryName(directory, directory_fd.get(), name);
+  const Address address = MakeAddress(temporary);
+  if (bind(fd.get(), address.get(), sizeof(address.bytes)) != 0)
+    return ErrnoStatus(errno, fmt::format("bind {}", options.path));
+
+  const auto finish = [&]() -> Result<PeerSocket> {
+    if (options.group &&
+        fchownat(directory_fd.get(), name.c_str(), static_cast<uid_t>(-1), *options.group, AT_SYMLINK_NOFOLLOW) != 0) {
+      return ErrnoStatus(errno, fmt::format("give {} to group {}", options.path, *options.group));
+    }
+    if (fchmodat(directory_fd.get(), name.c_str(), options.mode, 0) != 0) {
+      return ErrnoStatus(errno, fmt::format("set the mode of {}", options.path));
+    }
+    if (listen(fd.get(), kBacklog) != 0) return ErrnoStatus(errno, fmt::format("listen on {}", options.path));
+    struct stat made {};
+    if (fstatat(directory_fd.get(), name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(made.st_mode)) {
+      return Error(StatusCode::kUnavailable, "bind {}: somebody took the socket away while it was made", options.path);
+    }
+    if (renameat(directory_fd.get(), name.c_str(), directory_fd.get(), base_name.c_str()) != 0) {
+      return ErrnoStatus(errno, fmt::format("put the socket at {}", options.path));
+    }
+    return PeerSocket(std::move(fd), options.path, made.st_dev, made.st_ino);
+  };
+  Result<PeerSocket> bound = finish();
+  if (!bound.ok()) unlinkat(directory_fd.get(), name.c_str(), 0);
+  return bound;
+}
+
+PeerSocket& PeerSocket::operator=(PeerSocket&& other) noexcept {
+  if (this != &other) {
+    Close();
+    fd_ = std::move(other.fd_);
+    path_ = std::move(other.path_);
+    device_ = other.device_;
+    inode_ = other.inode_;
+  }
+  return *this;
+}
+
+void PeerSocket::Close() {
+  if (!fd_) return;
+  struct stat now {};
+  // Another agent may have taken the place since; its socket stays. (Between the look and the removal nothing can be
+  // promised.)
+  if (lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) unlink(path_.c_str());
+  fd_.reset();
+}
+
+}  // namespace lanyard

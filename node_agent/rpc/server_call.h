@@ -1,0 +1,91 @@
+// One RPC inside the server: gRPC's context and stream, and which of its operations are under way.
+//
+// Five tags come back from the completion queue: matched, done, read, write, finish. The call is deleted when it was
+// matched and all tags that were set going are back; that also is what frees its connection's fd number.
+//
+// Thread: OnMatchedByPoller on the polling thread; then loop only.
+#pragma once
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "node_agent/rpc/call.h"
+
+namespace lanyard {
+
+class ServerCall;
+
+enum class CallEvent { kMatched, kDone, kRead, kWrite, kFinish };
+
+struct CallTag {
+  ServerCall* call;
+  CallEvent event;
+};
+
+// What a call needs of its server.
+class CallOwner {
+ public:
+  virtual ~CallOwner() = default;
+  virtual ConnectionPtr FindConnection(int fd) const = 0;  // Thread: any
+  // The handler of a new call, or why there is none.
+  virtual Result<std::unique_ptr<CallHandler>> MakeHandler(Call& call) = 0;
+  // Destroys the handler once no function of it is running.
+  virtual void Bury(std::unique_ptr<CallHandler> handler) = 0;
+};
+
+class ServerCall : public Call {
+ public:
+  explicit ServerCall(CallOwner& owner) : owner_(owner) { context_.AsyncNotifyWhenDone(&done_tag_); }
+
+  void Request(grpc::AsyncGenericService& service, grpc::ServerCompletionQueue& queue) {
+    service.RequestCall(&context_, &stream_, &queue, &queue, &matched_tag_);
+  }
+  // Takes the connection while the call's fd number is certainly its own.
+  void OnMatchedByPoller();
+  // True when the call is over and may be deleted.
+  bool OnEvent(CallEvent event, bool ok);
+  // The server goes away: no more operations; what is under way comes back.
+  void Abandon();
+
+  const ConnectionPtr& connection() const override { return connection_; }
+  std::string_view method() const override { return context_.method(); }
+  std::vector<std::string_view> Metadata(std::string_view key) const override;
+  bool sending() const override { return sending_; }
+  void Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent) override;
+  void Reply(grpc::ByteBuffer message) override;
+  void Finish(const Status& status) override;
+
+ private:
+  bool closed() const { return finished_ || over_; }
+  void Begin();
+  void ReadNext();
+  void StartFinish();
+  void DropHandler();
+
+  CallOwner& owner_;
+  CallTag matched_tag_{this, CallEvent::kMatched};
+  CallTag done_tag_{this, CallEvent::kDone};
+  CallTag read_tag_{this, CallEvent::kRead};
+  CallTag write_tag_{this, CallEvent::kWrite};
+  CallTag finish_tag_{this, CallEvent::kFinish};
+  grpc::GenericServerContext context_;
+  grpc::GenericServerAsyncReaderWriter stream_{&context_};
+  ConnectionPtr connection_;
+  std::unique_ptr<CallHandler> handler_;
+  grpc::ByteBuffer incoming_;
+  absl::AnyInvocable<void()> sent_;
+  std::optional<grpc::Status> waiting_finish_;  // for the message in flight
+  int under_way_ = 1;                           // tags that will come back; the done tag always does
+  bool reading_ = false;
+  bool sending_ = false;
+  bool half_closed_ = false;
+  bool finished_ = false;  // by us
+  bool over_ = false;      // by the done tag, or the server's end
+};
+
+}  // namespace lanyard
