@@ -1,0 +1,44 @@
+"""Many callers at once, and many in a row. Figures here are bounds that only a leak or a collapse exceeds."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+from node import EXIT_OK, NodeTest, entry, eventually, shared_file
+
+ME = f'unix:uid:{os.geteuid()}'
+FETCHES = shared_file(pathlib.Path(__file__).parents[1] / 'support/python/raw_call.py')
+
+
+class LoadTest(NodeTest):
+    def test_two_hundred_clients_at_once_all_get_their_identity(self):
+        node = self.started_node([entry('/me', ME)])
+        clients = [subprocess.Popen([node.binary, 'fetch', 'x509', '--output', 'json'], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, env=node.client_environment()) for _ in range(200)]
+        for client in clients:
+            said, error = client.communicate(timeout=120)
+            self.assertEqual(client.returncode, EXIT_OK, error)
+            self.assertIn(b'spiffe://example.org/me', said)
+
+    def test_memory_and_descriptors_do_not_grow_over_two_thousand_fetches(self):
+        node = self.started_node([entry('/me', ME)])
+        self.fetch_many(node, 200)  # what is made once has been made
+        memory, files = node.resident_bytes(), self.open_files(node)
+        self.fetch_many(node, 2000)
+        # 10 KB a fetch would be 20 MB; an idle stream takes about 26 KB while it lives.
+        self.assertLess(node.resident_bytes() - memory, 10 << 20)
+        eventually(lambda: self.open_files(node) <= files + 20, 30, 'that descriptors are closed')
+
+    def test_two_hundred_streams_all_see_a_rotation(self):
+        node = self.started_node([entry('/me', ME)], x509_ttl='6s')
+        watch = node.start_lines([sys.executable, FETCHES, 'streams', node.socket, 200, 2])
+        self.assertEqual(watch.json(60), {'streams': 200, 'messages': 2})
+
+    def fetch_many(self, node, count):
+        done = node.run([sys.executable, FETCHES, 'fetches', node.socket, count], seconds=120)
+        self.assertEqual(done.stdout.strip(), f'{{"fetched": {count}}}', done.stderr)
+
+    @staticmethod
+    def open_files(node):
+        return len(os.listdir(f'/proc/{node.process.pid}/fd'))
