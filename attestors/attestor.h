@@ -10,6 +10,7 @@
 #include <absl/functional/any_invocable.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,9 +39,13 @@ struct Findings {
 
 class Attestor {
  public:
+  // Destroy it to cancel; `done` then never runs.
   struct Attempt {
     virtual ~Attempt() = default;
-  };  // destroy it to cancel; `done` then never runs
+    // Asked at the deadline, before the attempt is destroyed: what has been found out so far, with gaps for the rest.
+    // Without a value everything of this type is a gap.
+    virtual std::optional<Findings> GiveUp() { return std::nullopt; }
+  };
   using Done = absl::AnyInvocable<void(Result<Findings>) &&>;
 
   virtual ~Attestor() = default;

@@ -64,7 +64,7 @@ bool FitsInSelector(std::string_view text);
 template <>
 struct std::hash<lanyard::Selector> {
   size_t operator()(const lanyard::Selector& selector) const noexcept {
-    const std::hash<std::string_view> hash;
-    return hash(selector.type) * 1099511628211ULL ^ hash(selector.value);
+    const std::hash<std::string_view> hash_text;
+    return hash_text(selector.type) * 1099511628211ULL ^ hash_text(selector.value);
   }
 };

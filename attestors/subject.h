@@ -59,6 +59,10 @@ struct FileVersion {
   }
 };
 
+// The version of `name` in `directory`, following links; `flags` as for statx(2): AT_STATX_DONT_SYNC never waits for a
+// file system's server, AT_EMPTY_PATH asks about the descriptor itself.
+Result<FileVersion> StatFile(int directory, const char* name, int flags);
+
 // What the links below /proc/PID say about the program that runs.
 struct Executable {
   std::string link;  // text of /proc/PID/exe; a path only under the conditions of PathInOwnNamespace (mounts.h)

@@ -25,7 +25,8 @@ void Sha256::Update(std::string_view bytes) {
 Result<std::string> Sha256::FinishHex() {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
-  if (!state_->good || EVP_DigestFinal_ex(state_->context.get(), digest, &length) != 1) return OpenSslError("compute SHA-256");
+  if (!state_->good || EVP_DigestFinal_ex(state_->context.get(), digest, &length) != 1)
+    return OpenSslError("compute SHA-256");
   state_->good = false;
   std::string hex;
   for (unsigned int i = 0; i < length; ++i) hex += fmt::format("{:02x}", digest[i]);

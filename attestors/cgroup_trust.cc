@@ -1,0 +1,86 @@
+#include "attestors/cgroup_trust.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace lanyard {
+namespace {
+
+bool Owns(const ProcStatus::Ids& ids, uint32_t id) {
+  return id == ids.real || id == ids.effective || id == ids.saved || id == ids.file_system;
+}
+
+// Wider than the kernel's own check, which looks at one class of bits only and at one uid: an owner may change the
+// mode, and a saved uid may become the effective one. Uid 0 among them does not count: who can become root is trusted
+// as root is.
+bool CouldWrite(const struct statx& file, const ProcStatus& caller) {
+  if (file.stx_uid != 0 && Owns(caller.uid, file.stx_uid)) return true;
+  const bool in_group = Owns(caller.gid, file.stx_gid) ||
+                        std::find(caller.groups.begin(), caller.groups.end(), file.stx_gid) != caller.groups.end();
+  return ((file.stx_mode & S_IWGRP) != 0 && in_group) || (file.stx_mode & S_IWOTH) != 0;
+}
+
+constexpr unsigned kWanted = STATX_MODE | STATX_UID | STATX_GID | STATX_TYPE;
+
+// The directory that shows the root of the cgroup's hierarchy.
+Result<std::string> FindHierarchy(const CgroupMembership& cgroup, const MountTable& mounts) {
+  for (const Mount& mount : mounts.cgroups) {
+    const bool holds = cgroup.v2()
+                           ? mount.fs_type == "cgroup2"
+                           : mount.fs_type == "cgroup" && HasMountOption(mount.super_options, cgroup.controllers[0]);
+    if (!holds || mount.root != "/") continue;
+    struct statx info {};
+    if (statx(AT_FDCWD, mount.mount_point.c_str(), AT_SYMLINK_NOFOLLOW, kWanted | STATX_MNT_ID, &info) != 0) continue;
+    // Another file system may be mounted on top of it: then the path leads there.
+    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id) return mount.mount_point;
+  }
+  return Error(StatusCode::kFailedPrecondition, "the hierarchy is not mounted from its root where the node agent runs");
+}
+
+Result<bool> CallerCouldWrite(const std::string& path, const ProcStatus& caller) {
+  struct statx info {};
+  if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, kWanted, &info) != 0)
+    return ErrnoStatus(errno, fmt::format("look at {}", path));
+  return CouldWrite(info, caller);
+}
+
+}  // namespace
+
+bool OutsideCgroupNamespace(const CgroupMembership& cgroup) {
+  return cgroup.path == "/.." || cgroup.path.starts_with("/../");
+}
+
+Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcStatus& caller,
+                                     const MountTable& mounts) {
+  if (OutsideCgroupNamespace(cgroup)) {
+    return Error(StatusCode::kFailedPrecondition, "cgroup {} is outside the node agent's cgroup namespace",
+                 cgroup.path);
+  }
+  if (caller.uid.effective == 0) return CgroupTrust::kTrusted;
+
+  Result<std::string> root = FindHierarchy(cgroup, mounts);
+  if (!root.ok()) return Annotate(root.status(), "check who may write cgroup {}", cgroup.path);
+  std::string path = *root;
+  std::string_view rest = cgroup.path == "/" ? std::string_view() : std::string_view(cgroup.path);
+  while (true) {
+    ASSIGN_OR_RETURN(const bool writable, CallerCouldWrite(path, caller));
+    if (writable) return CgroupTrust::kCallerCouldWriteIt;
+    if (rest.empty()) break;
+    const size_t end = std::min(rest.find('/', 1), rest.size());
+    path += rest.substr(0, end);
+    rest.remove_prefix(end);
+  }
+  // cgroups(7): v2 moves processes by cgroup.procs and threads by cgroup.threads, v1 by cgroup.procs and tasks.
+  ASSIGN_OR_RETURN(const bool procs, CallerCouldWrite(path + "/cgroup.procs", caller));
+  if (procs) return CgroupTrust::kCallerCouldWriteIt;
+  const Result<bool> threads = CallerCouldWrite(path + (cgroup.v2() ? "/cgroup.threads" : "/tasks"), caller);
+  if (threads.ok()) return *threads ? CgroupTrust::kCallerCouldWriteIt : CgroupTrust::kTrusted;
+  // cgroup.threads came with Linux 4.14; without it no thread can be moved.
+  if (cgroup.v2() && threads.status().code() == StatusCode::kNotFound) return CgroupTrust::kTrusted;
+  return threads.status();
+}
+
+}  // namespace lanyard

@@ -1,0 +1,185 @@
+#include "attestors/selector.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxLength = 4096;
+
+Status Malformed(std::string_view wanted) {
+  return Error(StatusCode::kInvalidArgument, "must be {}", wanted);
+}
+
+Status CheckNumber(std::string_view text) {
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  if (!whole || (text.size() > 1 && text.front() == '0')) return Malformed("a decimal number without leading zeros");
+  return OkStatus();
+}
+
+Status CheckName(std::string_view text) {
+  return FitsInSelector(text) ? OkStatus() : Malformed("a name");
+}
+
+// As the kernel writes paths: absolute, nothing to normalize.
+Status CheckPath(std::string_view text) {
+  const bool plain = !text.empty() && text.front() == '/' && text.find("//") == std::string_view::npos &&
+                     (text.size() == 1 || text.back() != '/');
+  if (!plain) return Malformed("an absolute path without a double or trailing slash");
+  for (size_t start = 1; start < text.size();) {
+    const size_t end = std::min(text.find('/', start), text.size());
+    const std::string_view segment = text.substr(start, end - start);
+    if (segment == "." || segment == "..") return Malformed("an absolute path without . and .. in it");
+    start = end + 1;
+  }
+  return OkStatus();
+}
+
+Status CheckSha256(std::string_view text) {
+  const bool hex =
+      std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return hex && text.size() == 64 ? OkStatus() : Malformed("64 lower-case hexadecimal digits");
+}
+
+Status CheckCgroup(std::string_view text) {
+  if (!text.empty() && text.front() == '/') return CheckPath(text);
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0) {
+    return Malformed("/path for cgroup v2, or controller:/path for v1");
+  }
+  if (text.substr(0, colon).find_first_of("/,") != std::string_view::npos)
+    return Malformed("one controller and its path");
+  return CheckPath(text.substr(colon + 1));
+}
+
+Status CheckScope(std::string_view text) {
+  constexpr std::string_view kSuffix = ".scope";
+  const bool scope =
+      text.size() > kSuffix.size() && text.ends_with(kSuffix) && text.find('/') == std::string_view::npos;
+  return scope ? OkStatus() : Malformed("the name of a systemd scope, ending with .scope");
+}
+
+Status CheckBool(std::string_view text) {
+  return text == "true" || text == "false" ? OkStatus() : Malformed("true or false");
+}
+
+Status CheckNamespace(std::string_view text) {
+  constexpr std::array<std::string_view, 7> kKinds = {"mnt", "pid", "net", "user", "uts", "ipc", "cgroup"};
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos ||
+      std::find(kKinds.begin(), kKinds.end(), text.substr(0, colon)) == kKinds.end()) {
+    return Malformed("one of mnt, pid, net, user, uts, ipc, cgroup, then a colon and an inode number or host");
+  }
+  const std::string_view which = text.substr(colon + 1);
+  return which == "host" ? OkStatus() : CheckNumber(which);
+}
+
+constexpr auto kId = SelectorStrength::kIdentifies;
+constexpr auto kNarrow = SelectorStrength::kNarrowsOnly;
+constexpr SelectorKind kKinds[] = {
+    {"unix", "uid", "<number>", kId, CheckNumber, "effective user id; only who may become that user"},
+    {"unix", "user", "<name>", kId, CheckName,
+     "name of the uid in the node's user database; who may become that user, or edit the database"},
+    {"unix", "gid", "<number>", kId, CheckNumber, "effective group id; only who may become that group"},
+    {"unix", "group", "<name>", kId, CheckName,
+     "name of the gid in the node's group database; who may become that group, or edit the database"},
+    {"unix", "supplementary_gid", "<number>", kId, CheckNumber,
+     "one of the supplementary groups; only who is given that group"},
+    {"unix", "supplementary_group", "<name>", kId, CheckName,
+     "name of a supplementary group; who is given that group, or edits the database"},
+    {"unix", "path", "<absolute path>", kId, CheckPath,
+     "the executable, in the node agent's own mount namespace; who may write that file, or run it and steer it (same "
+     "uid)"},
+    {"unix", "sha256", "<64 hex digits>", kId, CheckSha256,
+     "SHA-256 of the executable; who may run a copy of it and steer it (same uid)"},
+    {"process", "cgroup", "<path> or <controller>:<path>", kId, CheckCgroup,
+     "the cgroup, if the caller may not write it; only who may move processes there (root, its delegate)"},
+    {"process", "scope", "<unit>.scope", kId, CheckScope,
+     "the systemd scope, if the caller may not write its cgroup; only who may move processes there"},
+    {"process", "ancestor", "<absolute path>", kId, CheckPath,
+     "executable of a living ancestor in the node agent's own mount namespace; who may run it and make it start the "
+     "caller"},
+    {"process", "ancestor_sha256", "<64 hex digits>", kId, CheckSha256,
+     "SHA-256 of a living ancestor's executable; who may run a copy that starts the caller"},
+    {"process", "loginuid", "<number>", kNarrow, CheckNumber,
+     "audit login uid; a process that has none yet may set any"},
+    {"process", "tty", "<device> or none", kNarrow, CheckName,
+     "controlling terminal; a process may open one or give it up"},
+    {"process", "ns", "<kind>:<inode> or <kind>:host", kNarrow, CheckNamespace,
+     "a namespace, host being the node agent's own; a process may enter new ones"},
+    {"process", "traced", "true or false", kNarrow, CheckBool,
+     "whether a debugger is attached; any process of the same uid may attach"},
+    {"process", "no_new_privs", "true or false", kNarrow, CheckBool,
+     "whether exec can raise privileges; any process may set it on itself"},
+};
+
+std::string_view KindOf(std::string_view value) {
+  return value.substr(0, value.find(':'));
+}
+
+}  // namespace
+
+bool FitsInSelector(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxLength &&
+         std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+}
+
+Result<Selector> Selector::Parse(std::string_view text) {
+  if (text.size() > kMaxLength)
+    return Error(StatusCode::kInvalidArgument, "selector is {} bytes long, at most {} are allowed", text.size(),
+                 kMaxLength);
+  if (!FitsInSelector(text))
+    return Error(StatusCode::kInvalidArgument, "selector is empty or holds a control character");
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || colon == 0 || colon + 1 == text.size()) {
+    return Error(StatusCode::kInvalidArgument, "selector \"{}\" is not of the form type:value, like unix:uid:1000",
+                 text);
+  }
+  const std::string_view type = text.substr(0, colon);
+  const bool plain = std::all_of(type.begin(), type.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+  if (!plain)
+    return Error(StatusCode::kInvalidArgument, "selector \"{}\": the type \"{}\" may only have a-z, 0-9, _ and -", text,
+                 type);
+  return Selector{std::string(type), std::string(text.substr(colon + 1))};
+}
+
+std::span<const SelectorKind> SelectorKinds() {
+  return kKinds;
+}
+
+const SelectorKind* FindSelectorKind(const Selector& selector) {
+  for (const SelectorKind& row : kKinds) {
+    if (row.type == selector.type && row.kind == KindOf(selector.value)) return &row;
+  }
+  return nullptr;
+}
+
+Result<SelectorStrength> CheckSelector(const Selector& selector) {
+  const std::string_view kind = KindOf(selector.value);
+  if (const SelectorKind* row = FindSelectorKind(selector)) {
+    const Status value = kind.size() == selector.value.size() ? Malformed(row->form)
+                         : !FitsInSelector(selector.value)
+                             ? Malformed("free of control characters and not too long")
+                             : row->check(std::string_view(selector.value).substr(kind.size() + 1));
+    if (!value.ok()) return Annotate(value, "selector \"{}\": {}", selector.str(), row->kind);
+    return row->strength;
+  }
+  std::string valid;
+  for (const SelectorKind& row : kKinds) {
+    if (row.type == selector.type) valid += fmt::format("{}{}", valid.empty() ? "" : ", ", row.kind);
+  }
+  if (valid.empty())
+    return Error(StatusCode::kNotFound, "selector \"{}\": no built-in attestor has the type \"{}\"", selector.str(),
+                 selector.type);
+  return Error(StatusCode::kInvalidArgument, "selector \"{}\": type {} has no kind \"{}\", only {}", selector.str(),
+               selector.type, kind, valid);
+}
+
+}  // namespace lanyard

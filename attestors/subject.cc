@@ -1,0 +1,168 @@
+#include "attestors/subject.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <climits>
+
+#include "node_agent/base/file.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxStatus = 64 * 1024;   // leaves room for about 9,000 groups
+constexpr size_t kMaxCgroups = 64 * 1024;  // 15 hierarchies of PATH_MAX
+
+#ifndef STATX_MNT_ID_UNIQUE
+constexpr unsigned kMountIdUnique = 0x4000;  // linux/stat.h since 6.8
+#else
+constexpr unsigned kMountIdUnique = STATX_MNT_ID_UNIQUE;
+#endif
+
+Status Gone(pid_t pid) {
+  return Error(StatusCode::kUnavailable, "caller with pid {} exited during attestation", pid);
+}
+
+int64_t Nanoseconds(const statx_timestamp& time) {
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+// An error of reading /proc is about this moment and not about the caller's rights: the answer is "try again".
+Status Unavailable(const Status& status) {
+  return Error(StatusCode::kUnavailable, "{}", Message(status));
+}
+
+Result<ProcStatus> ReadStatus(const ProcDir& proc) {
+  ASSIGN_OR_RETURN(const std::string text, proc.Read("status", kMaxStatus));
+  return ParseProcStatus(text);
+}
+
+Result<std::vector<CgroupMembership>> ReadCgroups(const ProcDir& proc) {
+  ASSIGN_OR_RETURN(const std::string text, proc.Read("cgroup", kMaxCgroups));
+  return ParseCgroups(text);
+}
+
+}  // namespace
+
+Result<ProcDir> ProcDir::Open(pid_t pid) {
+  const std::string path = fmt::format("/proc/{}", pid);
+  UniqueFd fd(open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return ErrnoStatus(errno, fmt::format("open {}", path));
+  return ProcDir(pid, std::move(fd));
+}
+
+Result<std::string> ProcDir::Read(const char* name, size_t max_bytes) const {
+  const UniqueFd file(openat(fd_.get(), name, O_RDONLY | O_CLOEXEC));
+  if (!file) return ErrnoStatus(errno, fmt::format("open /proc/{}/{}", pid_, name));
+  return ReadFd(file.get(), max_bytes, fmt::format("/proc/{}/{}", pid_, name));
+}
+
+Result<std::string> ProcDir::ReadLink(const char* name) const {
+  char target[PATH_MAX];
+  const ssize_t length = readlinkat(fd_.get(), name, target, sizeof target);
+  if (length < 0) return ErrnoStatus(errno, fmt::format("read link /proc/{}/{}", pid_, name));
+  if (length == sizeof target)
+    return Error(StatusCode::kResourceExhausted, "read link /proc/{}/{}: longer than a path may be", pid_, name);
+  return std::string(target, static_cast<size_t>(length));
+}
+
+Result<UniqueFd> ProcDir::OpenFile(const char* name) const {
+  UniqueFd file(openat(fd_.get(), name, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!file) return ErrnoStatus(errno, fmt::format("open the file behind /proc/{}/{}", pid_, name));
+  return file;
+}
+
+Result<FileVersion> StatFile(int directory, const char* name, int flags) {
+  struct statx info {};
+  constexpr unsigned kWanted = STATX_INO | STATX_SIZE | STATX_MTIME | STATX_CTIME;
+  if (statx(directory, name, flags, kWanted | kMountIdUnique, &info) != 0) return ErrnoStatus(errno, "look at file");
+  if ((info.stx_mask & kWanted) != kWanted)
+    return Error(StatusCode::kUnavailable, "look at file: its file system does not tell its version");
+  if ((info.stx_mask & kMountIdUnique) == 0 && statx(directory, name, flags, kWanted | STATX_MNT_ID, &info) != 0) {
+    return ErrnoStatus(errno, "look at file");
+  }
+  return FileVersion{info.stx_dev_major,          info.stx_dev_minor,          info.stx_ino,   info.stx_size,
+                     Nanoseconds(info.stx_mtime), Nanoseconds(info.stx_ctime), info.stx_mnt_id};
+}
+
+Result<Executable> ReadExecutable(const ProcDir& proc) {
+  Executable executable;
+  ASSIGN_OR_RETURN(executable.link, proc.ReadLink("exe"));
+  ASSIGN_OR_RETURN(const std::string mount_namespace, proc.ReadLink("ns/mnt"));
+  ASSIGN_OR_RETURN(executable.mount_namespace, ParseNamespaceLink("mnt", mount_namespace));
+  Result<FileVersion> file = StatFile(proc.fd(), "exe", AT_STATX_DONT_SYNC);
+  if (!file.ok()) return Annotate(file.status(), "executable of pid {}", proc.pid());
+  executable.file = *file;
+  struct statx info {};
+  if (statx(proc.fd(), "exe", AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &info) != 0) {
+    return ErrnoStatus(errno, fmt::format("executable of pid {}: look at file", proc.pid()));
+  }
+  if ((info.stx_mask & STATX_MNT_ID) == 0) {
+    return Error(StatusCode::kUnavailable, "executable of pid {}: the kernel does not tell its mount (needs Linux 5.8)",
+                 proc.pid());
+  }
+  if (info.stx_ino != executable.file.inode || info.stx_dev_minor != executable.file.device_minor ||
+      info.stx_dev_major != executable.file.device_major) {
+    return Error(StatusCode::kUnavailable, "executable of pid {}: changed while being looked at; ask again",
+                 proc.pid());
+  }
+  executable.mount_id = info.stx_mnt_id;
+  return executable;
+}
+
+Result<std::shared_ptr<const Subject>> Subject::Read(const PeerProcess& peer) {
+  const pid_t pid = peer.process->pid();
+  Result<ProcDir> proc = ProcDir::Open(pid);
+  // The directory is of whoever has the pid now. That is the caller if the caller still runs, and stays so.
+  if (!peer.process->StillRunning()) return Gone(pid);
+  if (!proc.ok()) return Unavailable(proc.status());
+
+  auto subject = std::make_shared<Subject>();
+  subject->peer = peer;
+  subject->proc = std::make_shared<const ProcDir>(*std::move(proc));
+  Result<ProcStatus> status = ReadStatus(*subject->proc);
+  if (!status.ok()) return peer.process->StillRunning() ? Unavailable(status.status()) : Gone(pid);
+  Result<std::vector<CgroupMembership>> cgroups = ReadCgroups(*subject->proc);
+  if (!cgroups.ok()) return peer.process->StillRunning() ? Unavailable(cgroups.status()) : Gone(pid);
+  subject->status = *std::move(status);
+  subject->cgroups = *std::move(cgroups);
+  subject->executable = ReadExecutable(*subject->proc);
+  return subject;
+}
+
+Status Subject::CheckIds() const {
+  if (status.uid.effective != peer.uid) {
+    return Error(StatusCode::kPermissionDenied, "uid changed from {} to {} since it connected; connect again", peer.uid,
+                 status.uid.effective);
+  }
+  if (status.gid.effective != peer.gid) {
+    return Error(StatusCode::kPermissionDenied, "gid changed from {} to {} since it connected; connect again", peer.gid,
+                 status.gid.effective);
+  }
+  return OkStatus();
+}
+
+Status Subject::CheckUnchanged() const {
+  const Result<ProcStatus> status_now = ReadStatus(*proc);
+  const Result<std::vector<CgroupMembership>> cgroups_now = ReadCgroups(*proc);
+  const Result<Executable> executable_now = ReadExecutable(*proc);
+  if (!peer.process->StillRunning()) return Gone(peer.process->pid());
+  if (!status_now.ok()) return Unavailable(status_now.status());
+  if (!cgroups_now.ok()) return Unavailable(cgroups_now.status());
+  if (status_now->uid != status.uid || status_now->gid != status.gid || status_now->groups != status.groups) {
+    return Error(StatusCode::kUnavailable, "caller changed its user or groups while being attested; ask again");
+  }
+  if (*cgroups_now != cgroups) {
+    return Error(StatusCode::kUnavailable, "caller moved to another cgroup while being attested; ask again");
+  }
+  // An executable that could not be looked at gave no selector; it must not have been looked at in between either.
+  const bool same = executable.ok() == executable_now.ok() &&
+                    (!executable.ok() || (executable->file.SameFile(executable_now->file) &&
+                                          executable->mount_namespace == executable_now->mount_namespace));
+  if (!same) return Error(StatusCode::kUnavailable, "caller changed its executable while being attested; ask again");
+  return OkStatus();
+}
+
+}  // namespace lanyard

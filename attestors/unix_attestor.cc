@@ -1,0 +1,102 @@
+#include "attestors/unix_attestor.h"
+
+#include "attestors/gathering.h"
+
+namespace lanyard {
+namespace {
+
+// A user can be given tens of thousands of groups (subordinate ids); beyond this many they are a gap and not a burden.
+constexpr size_t kMaxGroups = 1024;
+
+class UnixAttestor : public Attestor {
+ public:
+  UnixAttestor(const UnixOptions& options, HostTools& tools) : options_(options), tools_(tools) {}
+
+  std::string_view type() const override { return "unix"; }
+
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
+    auto attempt = std::make_unique<Gathering>(tools_.loop, type(), std::move(done));
+    const ProcStatus& status = subject->status;
+    attempt->Add("uid", status.uid.effective);
+    attempt->Add("gid", status.gid.effective);
+    AddNames(*attempt, NameKind::kUser, "user", {status.uid.effective});
+    AddNames(*attempt, NameKind::kGroup, "group", {status.gid.effective});
+    AddSupplementaryGroups(*attempt, status.groups);
+    if (options_.executable) AddExecutable(*attempt, *subject);
+    attempt->Seal();
+    return attempt;
+  }
+
+ private:
+  void AddSupplementaryGroups(Gathering& attempt, const std::vector<uint32_t>& groups) {
+    if (groups.size() > kMaxGroups) {
+      const Status why = Error(StatusCode::kResourceExhausted, "{} supplementary groups are more than the {} looked at",
+                               groups.size(), kMaxGroups);
+      attempt.AddGap("supplementary_gid", why);
+      attempt.AddGap("supplementary_group", why);
+      return;
+    }
+    for (const uint32_t gid : groups) attempt.Add("supplementary_gid", gid);
+    if (!groups.empty()) AddNames(attempt, NameKind::kGroup, "supplementary_group", groups);
+  }
+
+  void AddNames(Gathering& attempt, NameKind kind, std::string_view selector, std::vector<uint32_t> ids) {
+    if (const auto names = tools_.names.Cached(kind, ids)) {
+      AddNamesFound(attempt, selector, *names);
+      return;
+    }
+    const size_t step = attempt.Expect(selector);
+    attempt.Keep(step,
+                 tools_.names.Find(kind, std::move(ids), [&attempt, step, selector](Result<std::vector<Name>> names) {
+                   if (names.ok()) {
+                     AddNamesFound(attempt, selector, *names);
+                   } else {
+                     attempt.AddGap(selector, names.status());
+                   }
+                   attempt.Arrived(step);
+                 }));
+  }
+
+  static void AddNamesFound(Gathering& attempt, std::string_view selector, const std::vector<Name>& names) {
+    for (const Name& name : names) {
+      if (name) attempt.Add(selector, *name);
+    }
+  }
+
+  void AddExecutable(Gathering& attempt, const Subject& subject) {
+    const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
+    const Status known = subject.executable.ok() ? mounts.status() : subject.executable.status();
+    if (!known.ok()) {
+      attempt.AddGap("path", known);
+      attempt.AddGap("sha256", known);
+      return;
+    }
+    const Executable& executable = *subject.executable;
+    if (const auto path = PathInOwnNamespace(executable, **mounts)) attempt.Add("path", *path);
+    if (const std::string* sha256 = tools_.hasher.Cached(executable.file)) {
+      attempt.Add("sha256", *sha256);
+      return;
+    }
+    const size_t step = attempt.Expect("sha256");
+    attempt.Keep(step, tools_.hasher.Hash(subject.proc, executable, subject.peer.uid, *mounts,
+                                          [&attempt, step](Result<ExecutableHash> sha256) {
+                                            if (!sha256.ok()) {
+                                              attempt.AddGap("sha256", sha256.status());
+                                            } else if (*sha256) {
+                                              attempt.Add("sha256", **sha256);
+                                            }
+                                            attempt.Arrived(step);
+                                          }));
+  }
+
+  const UnixOptions options_;
+  HostTools& tools_;
+};
+
+}  // namespace
+
+std::unique_ptr<Attestor> MakeUnixAttestor(const UnixOptions& options, HostTools& tools) {
+  return std::make_unique<UnixAttestor>(options, tools);
+}
+
+}  // namespace lanyard
