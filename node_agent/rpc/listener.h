@@ -40,7 +40,7 @@ struct ListenerOptions {
   size_t max_connections = 0;          // 0: as many as the window of fd numbers holds, less 64 for other sockets
   size_t max_connections_per_uid = 0;  // 0: half of max_connections, so that one uid cannot lock the others out
   std::chrono::seconds first_call_within{60};
-  std::function<Status(const PeerProcess&)> admit;  // none: everybody who is known
+  std::function<Status(const PeerProcess&)> admit{};  // none: everybody who is known
 };
 
 struct ListenerStats {

@@ -22,7 +22,7 @@ namespace lanyard {
 struct PeerSocketOptions {
   std::string path;  // absolute, at most 107 bytes
   mode_t mode = 0777;
-  std::optional<gid_t> group;    // of the socket, and of the directory when that is made here
+  std::optional<gid_t> group{};  // of the socket, and of the directory when that is made here
   mode_t directory_mode = 0755;  // of the directory, when it is made here
 };
 

@@ -1,0 +1,165 @@
+#include "node_agent/rpc/listener.h"
+
+#include <sys/resource.h>
+
+#include <cstdio>
+
+#include "tests/unit/rpc/fixture.h"
+
+namespace lanyard {
+namespace {
+
+using std::chrono::seconds;
+
+// The listener with a test in gRPC's place: what is handed over stays open until the test closes it.
+class ListenerTest : public testing::Test {
+ protected:
+  ListenerTest() : resources_(*PeerResources::Reserve()) {}
+  std::string path() const { return dir_.path() + "/s"; }
+
+  void Listen(ListenerOptions options = {}) {
+    listener_ = *MakeListener(loop_, clock_, resources_, *PeerSocket::Bind({.path = path()}), std::move(options),
+                              [this](UniqueFd fd) {
+                                entry_at_hand_over_ = listener_->Find(fd.get());
+                                given_.push_back(std::move(fd));
+                              });
+  }
+  void Turn() {
+    for (int i = 0; i < 5; ++i) loop_.RunOnce(0);
+  }
+
+  TempDir dir_;
+  EventLoop loop_;
+  FakeClock clock_;
+  PeerResources resources_;
+  std::unique_ptr<Listener> listener_;
+  std::vector<UniqueFd> given_;
+  ConnectionPtr entry_at_hand_over_;
+};
+
+TEST_F(ListenerTest, EntersAConnectionInTheTableBeforeHandingItOver) {
+  Listen();
+  UniqueFd client = ConnectTo(path());
+  Turn();
+  ASSERT_EQ(given_.size(), 1u);
+  ASSERT_NE(entry_at_hand_over_, nullptr);
+  EXPECT_EQ(entry_at_hand_over_->fd, given_[0].get());
+  EXPECT_EQ(entry_at_hand_over_->peer.process->pid(), getpid());
+  EXPECT_GE(given_[0].get(), resources_.fds.low());
+}
+
+TEST_F(ListenerTest, ForgetsAConnectionOnceItsFdIsClosedAndThenSleeps) {
+  Listen();
+  EXPECT_EQ(clock_.NextAlarm(), std::nullopt);
+  UniqueFd client = ConnectTo(path());
+  Turn();
+  const int number = given_[0].get();
+  clock_.Advance(seconds(2));
+  EXPECT_NE(listener_->Find(number), nullptr);
+  given_.clear();
+  clock_.Advance(seconds(2));
+  EXPECT_EQ(listener_->Find(number), nullptr);
+  EXPECT_EQ(listener_->stats().open, 0u);
+  EXPECT_EQ(clock_.NextAlarm(), std::nullopt);
+}
+
+TEST_F(ListenerTest, DoesNotTakeAnotherSocketOnTheSameNumberForTheConnection) {
+  Listen();
+  UniqueFd client = ConnectTo(path());
+  Turn();
+  const int number = given_[0].get();
+  UniqueFd other(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(dup2(other.get(), number), number);
+  clock_.Advance(seconds(2));
+  EXPECT_EQ(listener_->Find(number), nullptr);
+}
+
+TEST_F(ListenerTest, EndsAConnectionWithoutACallAfterAMinuteAndKeepsOneWithACall) {
+  Listen();
+  UniqueFd silent = ConnectTo(path());
+  UniqueFd busy = ConnectTo(path());
+  Turn();
+  ASSERT_EQ(given_.size(), 2u);
+  listener_->Find(given_[1].get())->call_seen = true;
+  clock_.Advance(seconds(59));
+  EXPECT_FALSE(Ended(silent.get()));
+  clock_.Advance(seconds(2));
+  EXPECT_TRUE(Ended(silent.get()));
+  EXPECT_FALSE(Ended(busy.get()));
+  EXPECT_EQ(listener_->stats().ended_silent, 1u);
+}
+
+TEST_F(ListenerTest, EndsAConnectionWithTheProcessThatMadeItAlthoughAChildHoldsIt) {
+  Listen();
+  FILE* child = popen((std::string(LANYARD_RAW_CLIENT) + " leave-child " + path()).c_str(), "re");
+  ASSERT_NE(child, nullptr);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return listener_->stats().ended_exit == 1; }));
+  char line[64] = "";
+  ASSERT_NE(fgets(line, sizeof(line), child), nullptr);
+  EXPECT_STREQ(line, "ended\n");
+  pclose(child);
+}
+
+TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAUid) {
+  Listen({.max_connections = 100, .max_connections_per_uid = 3});
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(ConnectTo(path()));
+  Turn();
+  EXPECT_EQ(listener_->stats().open, 3u);
+  EXPECT_EQ(listener_->stats().refused_limit, 2u);
+  EXPECT_FALSE(Ended(clients[2].get()));
+  EXPECT_TRUE(Ended(clients[3].get()));
+  EXPECT_TRUE(Ended(clients[4].get()));
+  given_.clear();  // those that have gone no longer count
+  clock_.Advance(seconds(1));
+  clients.push_back(ConnectTo(path()));
+  Turn();
+  EXPECT_EQ(listener_->stats().open, 1u);
+}
+
+TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAll) {
+  Listen({.max_connections = 2, .max_connections_per_uid = 100});
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(ConnectTo(path()));
+  Turn();
+  EXPECT_EQ(listener_->stats().open, 2u);
+  EXPECT_TRUE(Ended(clients[2].get()));
+}
+
+TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {
+  Listen();
+  UniqueFd client = ConnectTo(path());
+  UniqueFd later;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int lowest_free = dup(0);
+  close(lowest_free);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  Turn();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(Ended(client.get()));
+  EXPECT_GE(listener_->stats().refused_limit, 1u);
+  later = ConnectTo(path());
+  Turn();
+  EXPECT_EQ(listener_->stats().open, 1u);
+}
+
+TEST_F(ListenerTest, RemembersThatAPeerWasNotAdmitted) {
+  Listen({.admit = [](const PeerProcess&) { return Error(StatusCode::kPermissionDenied, "operators only"); }});
+  UniqueFd client = ConnectTo(path());
+  Turn();
+  ASSERT_EQ(given_.size(), 1u);
+  EXPECT_EQ(Message(listener_->Find(given_[0].get())->admission), "operators only");
+  EXPECT_EQ(listener_->stats().refused_peer, 1u);
+}
+
+TEST_F(ListenerTest, NobodyConnectsOnceItHasStopped) {
+  Listen();
+  listener_->StopAccepting();
+  EXPECT_FALSE(ConnectTo(path()));
+  Turn();
+}
+
+}  // namespace
+}  // namespace lanyard
