@@ -263,7 +263,11 @@ x509_st* Certificate::native() const {
     if (state->x509 != nullptr) return;
     const auto* at = reinterpret_cast<const unsigned char*>(state->der.data());
     state->x509.reset(d2i_X509(nullptr, &at, static_cast<long>(state->der.size())));
-    if (state->x509 != nullptr) return;
+    if (state->x509 != nullptr) {
+      // OpenSSL's checks of names and purposes read what this caches, and see no extensions at all without it
+      X509_check_purpose(state->x509.get(), -1, 0);
+      return;
+    }
     // Only bytes that Lanyard has encoded itself come here
     std::fprintf(stderr, "lanyard: a certificate that was written here cannot be read back: out of memory or a bug\n");
     std::abort();

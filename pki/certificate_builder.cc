@@ -114,6 +114,15 @@ Status CertificateBuilder::AddExtendedKeyUsageForTls() {
 }
 
 Status CertificateBuilder::AddKeyIds(std::string_view authority_key_id) {
+  if (!authority_key_id.empty()) {
+    const AuthorityKeyIdPtr authority(AUTHORITY_KEYID_new());
+    if (authority == nullptr || (authority->keyid = ASN1_OCTET_STRING_new()) == nullptr ||
+        ASN1_OCTET_STRING_set(authority->keyid, reinterpret_cast<const unsigned char*>(authority_key_id.data()),
+                              static_cast<int>(authority_key_id.size())) != 1) {
+      return Failed("authority key identifier");
+    }
+    RETURN_IF_ERROR(Add(NID_authority_key_identifier, authority.get(), Criticality::kNormal));
+  }
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned int length = 0;
   const OctetStringPtr subject(ASN1_OCTET_STRING_new());
@@ -122,16 +131,7 @@ Status CertificateBuilder::AddKeyIds(std::string_view authority_key_id) {
       ASN1_OCTET_STRING_set(subject.get(), digest, static_cast<int>(length)) != 1) {
     return Failed("subject key identifier");
   }
-  RETURN_IF_ERROR(Add(NID_subject_key_identifier, subject.get(), Criticality::kNormal));
-  if (authority_key_id.empty()) return OkStatus();
-
-  const AuthorityKeyIdPtr authority(AUTHORITY_KEYID_new());
-  if (authority == nullptr || (authority->keyid = ASN1_OCTET_STRING_new()) == nullptr ||
-      ASN1_OCTET_STRING_set(authority->keyid, reinterpret_cast<const unsigned char*>(authority_key_id.data()),
-                            static_cast<int>(authority_key_id.size())) != 1) {
-    return Failed("authority key identifier");
-  }
-  return Add(NID_authority_key_identifier, authority.get(), Criticality::kNormal);
+  return Add(NID_subject_key_identifier, subject.get(), Criticality::kNormal);
 }
 
 Status CertificateBuilder::AddNames(std::string_view uri, const std::vector<std::string>& dns_names) {

@@ -1,5 +1,8 @@
 #include "pki/certificate.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "tests/unit/pki/pki_testing.h"
 
 namespace lanyard::testing {
@@ -97,7 +100,9 @@ TEST_F(CertificateTest, NoFlippedBitCrashesIt) {
     std::string broken = der;
     broken[i] = static_cast<char>(broken[i] ^ (1 << (i % 8)));
     const Result<Certificate> read = Certificate::FromDer(broken);
-    if (read.ok()) EXPECT_EQ(read->der(), broken);
+    if (read.ok()) {
+      EXPECT_EQ(read->der(), broken);
+    }
   }
 }
 

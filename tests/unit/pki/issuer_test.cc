@@ -1,5 +1,7 @@
 #include "pki/issuer.h"
 
+#include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "pki/verifier.h"

@@ -91,6 +91,16 @@ TEST(KeyTest, ReadsTheOlderPemForms) {
   EXPECT_EQ(ReadKey(cli, "pkcs1").type(), KeyType::kRsa2048);
 }
 
+TEST(KeyTest, AKeyWithACompressedPointIsReadAndWrittenWhole) {
+  const OpensslCli cli;
+  cli.MakeKey("full");
+  cli.Run("ec -in full.key -conv_form compressed -out compressed.key");
+  const PrivateKey full = ReadKey(cli, "full"), compressed = ReadKey(cli, "compressed");
+  EXPECT_TRUE(compressed.public_key().SameAs(full.public_key()));
+  const SecretBytes der = Get(compressed.ToPkcs8Der());
+  EXPECT_TRUE(Get(PrivateKey::FromPkcs8Der(der.expose())).public_key().SameAs(full.public_key()));
+}
+
 TEST(KeyTest, RefusesEncryptedKeysWithoutAskingForAPassphrase) {
   const OpensslCli cli;
   cli.MakeKey("k");

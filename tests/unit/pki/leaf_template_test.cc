@@ -133,7 +133,7 @@ TEST_F(LeafTemplateTest, CopiesTheAuthoritysKeyIdWhateverItsForm) {
   const std::vector<std::string> no_names;
   for (const std::string& key_id :
        {std::string("01"), std::string("0123456789abcdef"), std::string(300, 'a'), std::string()}) {
-    cli.MakeCertificate("ca", "", usages + (key_id.empty() ? "" : "subjectKeyIdentifier=" + key_id + "\n"));
+    cli.MakeCertificate("ca", "", usages + "subjectKeyIdentifier=" + (key_id.empty() ? "none" : key_id) + "\n");
     const Certificate ca = ReadCertificate(cli, "ca");
     EXPECT_EQ(ca.subject_key_id().size(), key_id.size() / 2);
     const LeafTemplate made = Get(LeafTemplate::For(ca, ReadKey(cli, "ca")));
