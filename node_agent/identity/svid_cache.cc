@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <deque>
-#include <set>
 #include <unordered_map>
 #include <utility>
 
 #include "node_agent/base/log.h"
-#include "node_agent/identity/text.h"
+#include "node_agent/identity/renewal_times.h"
+#include "node_agent/identity/wall_schedule.h"
 
 namespace lanyard {
 namespace {
@@ -15,26 +15,8 @@ namespace {
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
-// Renewal falls at half of the life, give or take a tenth of that half: between 45 % and 55 % of the life.
-constexpr double kJitter = 0.1;
-// What falls due within the next tenth of its life is renewed along: the width of the jitter, so that what was issued
-// together is renewed together.
-constexpr int kBatchFraction = 10;
-constexpr seconds kFirstRetry{1};
-constexpr seconds kLongestRetry{30};
-constexpr seconds kLookAgain{60};  // the wall clock may have been set
-constexpr seconds kClockJump{2};   // more than this between wall and boot clock is a jump, less is the kernel's slewing
-constexpr seconds kSignerSpread{5};  // after another authority has begun to sign, all is renewed within this time
-constexpr std::chrono::seconds kLongestBatch{
-    1};  // changes are told after this time, even if some renewals are still out
-
-nanoseconds Scale(nanoseconds duration, double factor) {
-  return nanoseconds(static_cast<std::int64_t>(static_cast<double>(duration.count()) * factor));
-}
-
-bool IsValidAt(const X509Svid& svid, WallTime now) {
-  return svid.not_before() <= now && now < svid.not_after();
-}
+constexpr seconds kLookAgain{60};    // the wall clock may have been set
+constexpr seconds kLongestBatch{1};  // changes are told after this time, even if some renewals are still out
 
 enum class Purpose { kAsked, kRenewal };
 
@@ -48,7 +30,7 @@ struct Slot {
   int failures = 0;  // since the last success
   Status last_error;
   WallTime due = WallTime::max();  // when to look at the slot again
-  std::optional<MonoTime> scheduled;
+  bool queued = false;             // for renewal
   std::vector<SvidCache::Done> waiters;
 };
 
@@ -63,9 +45,8 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   std::vector<ChangeListener> listeners;
 
   std::unordered_map<const Entry*, std::unique_ptr<Slot>> slots;
-  std::set<std::pair<MonoTime, const Entry*>> schedule;
+  WallSchedule<const Entry*> schedule;
   std::unique_ptr<Clock::Alarm> alarm;
-  nanoseconds wall_minus_mono{0};
 
   std::uint64_t last_signing = 0;
   std::uint64_t last_version = 0;
@@ -77,12 +58,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   std::unique_ptr<Clock::Alarm> flush;
 
   State(IdentitySource& from, EventLoop& on, Clock& by, SvidCacheOptions with, Random drawn)
-      : source(from), loop(on), clock(by), options(with), random(std::move(drawn)), wall_minus_mono(ClockOffset()) {}
-
-  nanoseconds ClockOffset() const {
-    return std::chrono::duration_cast<nanoseconds>(clock.WallNow().time_since_epoch()) -
-           clock.MonoNow().time_since_epoch();
-  }
+      : source(from), loop(on), clock(by), options(with), random(std::move(drawn)), schedule(by) {}
 
   Slot* Find(const Entry* entry) {
     const auto found = slots.find(entry);
@@ -99,7 +75,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   void Erase(Slot& slot) {
-    Unschedule(slot);
+    schedule.Remove(slot.entry.get());
     slots.erase(slot.entry.get());
   }
 
@@ -108,41 +84,30 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     return slot.current && IsValidAt(slot.current->svid, clock.WallNow()) ? slot.current : nullptr;
   }
 
+  static nanoseconds Life(const Slot& slot) { return slot.current->svid.not_after() - slot.current->issued; }
+
   // --- When to look at a slot again ---
 
-  void Unschedule(Slot& slot) {
-    if (slot.scheduled) schedule.erase({*slot.scheduled, slot.entry.get()});
-    slot.scheduled.reset();
-  }
-
   void Schedule(Slot& slot, WallTime due) {
-    Unschedule(slot);
     slot.due = due;
-    const nanoseconds wait = std::max<nanoseconds>(due - clock.WallNow(), nanoseconds(0));
-    slot.scheduled = clock.MonoNow() + wait;
-    schedule.insert({*slot.scheduled, slot.entry.get()});
+    schedule.Set(slot.entry.get(), due);
   }
 
   void SetAlarm() {
     alarm.reset();
-    if (schedule.empty()) return;
-    const MonoTime next = std::min(schedule.begin()->first, clock.MonoNow() + kLookAgain);
+    if (schedule.order().empty()) return;
+    const MonoTime next = std::min<MonoTime>(schedule.order().begin()->first, clock.MonoNow() + kLookAgain);
     alarm = clock.CallAt(next, [this] { OnAlarm(); });
   }
 
-  // What is due is said in wall time, but waited for in boot time: after a jump of the wall clock all is counted again.
+  // An SVID that now lies in the future is as useless as one that has expired.
   void FollowClock() {
-    const nanoseconds offset = ClockOffset();
-    const nanoseconds jump = offset - wall_minus_mono;
-    wall_minus_mono = offset;
-    if (jump < kClockJump && jump > -kClockJump) return;
+    const auto jump = schedule.FollowClock();
+    if (!jump) return;
     LANYARD_LOG_WARN("the wall clock jumped by {} s; SVIDs are checked again",
-                     std::chrono::duration_cast<seconds>(jump).count());
-    const WallTime now = clock.WallNow();
+                     std::chrono::duration_cast<seconds>(*jump).count());
     for (auto& [key, slot] : slots) {
-      if (!slot->scheduled) continue;
-      // One that now lies in the future is as useless as one that has expired.
-      Schedule(*slot, slot->current && !IsValidAt(slot->current->svid, now) ? now : slot->due);
+      if (slot->current && !Valid(*slot)) Schedule(*slot, clock.WallNow());
     }
   }
 
@@ -151,18 +116,16 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     const MonoTime now = clock.MonoNow();
     std::vector<EntryPtr> due;
     bool renewal_due = false;
-    for (const auto& [when, key] : schedule) {
+    for (const auto& [when, key] : schedule.order()) {
       Slot& slot = *Find(key);
       if (when <= now) {
         due.push_back(slot.entry);
         renewal_due = renewal_due || slot.failures == 0;
         continue;
       }
-      if (!renewal_due || when > now + std::chrono::duration_cast<nanoseconds>(options.default_ttl) / kBatchFraction)
-        break;
+      if (!renewal_due || when > now + BatchWindow(options.default_ttl)) break;
       if (!slot.current || slot.failures != 0 || slot.signing != 0) continue;
-      const nanoseconds life = slot.current->svid.not_after() - slot.current->issued;
-      if (when <= now + life / kBatchFraction) due.push_back(slot.entry);
+      if (when <= now + BatchWindow(Life(slot))) due.push_back(slot.entry);
     }
     for (const EntryPtr& entry : due) {
       if (Slot* slot = Find(entry.get())) OnDue(*slot);
@@ -173,13 +136,13 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   void OnDue(Slot& slot) {
-    Unschedule(slot);
+    schedule.Remove(slot.entry.get());
     if (slot.current && !Valid(slot)) Drop(slot);
     if (slot.holders == 0 && (!slot.asked || !slot.current) && slot.waiters.empty()) {
       // Nobody shows it and nobody has asked since it was made. What is being signed for it is thrown away on arrival.
       return Erase(slot);
     }
-    if (slot.signing == 0) renewals.push_back(slot.entry);
+    if (slot.signing == 0 && !std::exchange(slot.queued, true)) renewals.push_back(slot.entry);
     if (slot.current) Schedule(slot, slot.current->svid.not_after());  // whatever becomes of the renewal
   }
 
@@ -198,7 +161,8 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
       const EntryPtr entry = std::move(renewals.front());
       renewals.pop_front();
       Slot* slot = Find(entry.get());
-      if (slot != nullptr && slot->signing == 0) Sign(*slot, Purpose::kRenewal);
+      if (slot == nullptr || !std::exchange(slot->queued, false)) continue;  // gone, or an asker was faster
+      if (slot->signing == 0) Sign(*slot, Purpose::kRenewal);
     }
   }
 
@@ -223,7 +187,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     Result<CachedSvidPtr> answer = Error(StatusCode::kInternal, "no answer");
     if (slot != nullptr && slot->signing == signing) {
       slot->signing = 0;
-      answer = MakeCached(entry, std::move(svid));
+      answer = MakeCachedSvid(entry, std::move(svid), clock.WallNow(), ++last_version, random());
       waiters = std::exchange(slot->waiters, {});
       if (answer.ok()) {
         Take(*slot, *answer, by);
@@ -237,37 +201,13 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     FlushIfComplete();
   }
 
-  // Checks what came against what was asked: the source may be far away.
-  Result<CachedSvidPtr> MakeCached(const EntryPtr& entry, Result<X509Svid> svid) {
-    if (!svid.ok()) return svid.status();
-    const WallTime now = clock.WallNow();
-    if (!(svid->id() == entry->id)) {
-      return Error(StatusCode::kInternal, "asked for an SVID of {}, got one of {}", entry->id.str(), svid->id().str());
-    }
-    if (!IsValidAt(*svid, now)) {
-      return Error(StatusCode::kUnavailable, "the new SVID of {} is not valid now ({}), but from {} to {}",
-                   entry->id.str(), Utc(now), Utc(svid->not_before()), Utc(svid->not_after()));
-    }
-    ASSIGN_OR_RETURN(SecretBytes key, svid->key().ToPkcs8Der());
-    std::string chain = svid->ChainDer();
-    const double half = 0.5 * (1 + kJitter * (2 * random() - 1));
-    const WallTime renew_at =
-        now + std::chrono::duration_cast<WallTime::duration>(Scale(svid->not_after() - now, half));
-    return std::make_shared<const CachedSvid>(CachedSvid{.svid = *std::move(svid),
-                                                         .entry = entry,
-                                                         .version = ++last_version,
-                                                         .chain_der = std::move(chain),
-                                                         .key_pkcs8 = std::move(key),
-                                                         .issued = now,
-                                                         .renew_at = renew_at});
-  }
-
   void Take(Slot& slot, CachedSvidPtr fresh, std::uint64_t by) {
     if (slot.failures > 0) LANYARD_LOG_INFO("{} has a new SVID again", slot.entry->id.str());
     if (slot.current || slot.tell) changed.push_back(slot.entry);
     slot.current = std::move(fresh);
     slot.asked = false;
     slot.tell = false;
+    slot.queued = false;
     slot.failures = 0;
     slot.last_error = OkStatus();
     Schedule(slot, by == signer ? slot.current->renew_at : SoonAfterNewSigner(slot));
@@ -279,25 +219,19 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     slot.last_error = error;
     if (slot.holders == 0 && !slot.current) return Erase(slot);
     slot.tell = true;
-    const auto doubled = kFirstRetry * (1 << std::min(slot.failures - 1, 5));
-    const nanoseconds wait = Scale(std::min<seconds>(doubled, kLongestRetry), 0.75 + 0.25 * random());
-    WallTime again = clock.WallNow() + std::chrono::duration_cast<WallTime::duration>(wait);
+    WallTime again = clock.WallNow() + RetryWait(slot.failures, random());
     if (slot.current) again = std::min<WallTime>(again, slot.current->svid.not_after());
     Schedule(slot, again);
   }
 
   WallTime SoonAfterNewSigner(const Slot& slot) {
-    const WallTime now = clock.WallNow();
-    nanoseconds spread = kSignerSpread;
-    if (slot.current)
-      spread = std::min<nanoseconds>(spread, (slot.current->svid.not_after() - slot.current->issued) / kBatchFraction);
-    return now + std::chrono::duration_cast<WallTime::duration>(Scale(spread, random()));
+    return clock.WallNow() + NewSignerWait(slot.current ? Life(slot) : nanoseconds(0), random());
   }
 
   void OnSignerChange() {
     ++signer;
     for (auto& [key, slot] : slots) {
-      if (slot->scheduled) Schedule(*slot, slot->failures > 0 ? clock.WallNow() : SoonAfterNewSigner(*slot));
+      if (schedule.Has(key)) Schedule(*slot, slot->failures > 0 ? clock.WallNow() : SoonAfterNewSigner(*slot));
     }
     SetAlarm();
   }
@@ -389,18 +323,21 @@ void SvidCache::Forget(const EntryPtr& entry) {
   slot->signing = 0;  // what comes back is stale
   slot->failures = 0;
   slot->asked = false;
+  slot->queued = false;
   slot->tell = true;
-  state_->Unschedule(*slot);
+  state_->schedule.Remove(entry.get());
   if (slot->holders == 0) state_->Erase(*slot);
   if (had) state_->changed.push_back(entry);
-  const auto state = state_;
-  state->loop.Post([state, waiters = std::move(waiters), id = entry->id.str()]() mutable {
-    for (Done& waiter : waiters) {
-      std::move(waiter)(
-          Error(StatusCode::kPermissionDenied, "the identity {} was taken back while it was being signed", id));
-    }
-    state->FlushIfComplete();
-  });
+  state_->loop.Post(
+      [weak = std::weak_ptr<State>(state_), waiters = std::move(waiters), id = entry->id.str()]() mutable {
+        const auto state = weak.lock();
+        if (!state) return;
+        for (Done& waiter : waiters) {
+          std::move(waiter)(
+              Error(StatusCode::kPermissionDenied, "the identity {} was taken back while it was being signed", id));
+        }
+        state->FlushIfComplete();
+      });
 }
 
 void SvidCache::SetOptions(SvidCacheOptions options) {

@@ -26,22 +26,10 @@
 
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
+#include "node_agent/identity/cached_svid.h"
 #include "node_agent/identity/identity_source.h"
-#include "pki/secret_bytes.h"
 
 namespace lanyard {
-
-// What all streams that show this identity send, serialized once.
-struct CachedSvid {
-  X509Svid svid;
-  EntryPtr entry;
-  std::uint64_t version = 0;  // rises with every SVID of the cache
-  std::string chain_der;      // as in X509SVID.x509_svid of the Workload API
-  SecretBytes key_pkcs8;      // as in X509SVID.x509_svid_key
-  WallTime issued;
-  WallTime renew_at;
-};
-using CachedSvidPtr = std::shared_ptr<const CachedSvid>;
 
 struct SvidCacheOptions {
   std::chrono::seconds default_ttl = std::chrono::hours(1);  // an entry's own may only be shorter
