@@ -1,5 +1,6 @@
 #include "node_agent/base/process_exit_watcher.h"
 
+#include <fcntl.h>
 #include <uv.h>
 
 #include "node_agent/base/uv_handle.h"
@@ -20,7 +21,13 @@ class PidfdWatch : public ProcessExitWatch {
   }
 
   Status Start(EventLoop& loop) {
-    if (int error = uv_poll_init(loop.native(), poll_.get(), process_->pidfd()); error != 0) {
+    int error = uv_poll_init(loop.native(), poll_.get(), process_->pidfd());
+    if (error == UV_EEXIST) {  // a second watch of this process: libuv takes each descriptor once per loop
+      own_pidfd_.reset(fcntl(process_->pidfd(), F_DUPFD_CLOEXEC, 0));
+      if (!own_pidfd_) return ErrnoStatus(errno, fmt::format("watch process {}", process_->pid()));
+      error = uv_poll_init(loop.native(), poll_.get(), own_pidfd_.get());
+    }
+    if (error != 0) {
       return Error(StatusCode::kUnavailable, "watch process {}: {}", process_->pid(), uv_strerror(error));
     }
     started_ = true;
@@ -36,6 +43,7 @@ class PidfdWatch : public ProcessExitWatch {
 
  private:
   std::shared_ptr<const ProcessRef> process_;  // declared first: destroyed after the handle has left the poll set
+  UniqueFd own_pidfd_;                         // likewise
   absl::AnyInvocable<void()> on_exit_;
   UvHandle<uv_poll_t> poll_{this};
   bool started_ = false;

@@ -84,6 +84,39 @@ Result<std::string> Expand(std::string_view text, const YamlVariables& variables
   }
 }
 
+// A text with its lines, to look up what a mark points to.
+class Lines {
+ public:
+  explicit Lines(std::string_view text) : text_(text) {
+    for (size_t end = text.find('\n'); end != std::string_view::npos; end = text.find('\n', end + 1))
+      starts_.push_back(end + 1);
+  }
+
+  // The text from there to the end.
+  std::string_view From(int line, int column) const {
+    if (line < 0 || static_cast<size_t>(line) >= starts_.size()) return "";
+    return text_.substr(std::min(text_.size(), starts_[static_cast<size_t>(line)] + static_cast<size_t>(column)));
+  }
+
+ private:
+  std::string_view text_;
+  std::vector<size_t> starts_ = {0};
+};
+
+// Whether the quotes that open at the front of `text` close: at the end of the text yaml-cpp closes them itself.
+bool QuotesClose(std::string_view text) {
+  const char quote = text[0];
+  for (size_t i = 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == quote) {
+      if (quote == '"' || i + 1 == text.size() || text[i + 1] != quote) return true;
+      ++i;  // '' stands for '
+    }
+  }
+  return false;
+}
+
 // Thrown through yaml-cpp and caught in ParseYaml: there is no other way to stop its parser.
 struct TooDeep {
   Status why;
@@ -92,8 +125,8 @@ struct TooDeep {
 // Builds the tree from yaml-cpp's events, which, unlike its nodes, still show duplicate keys, aliases and quotes.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(std::string_view file, const YamlVariables& variables, YamlErrors& errors)
-      : file_(file), variables_(variables), errors_(errors) {}
+  TreeBuilder(std::string_view file, const Lines& lines, const YamlVariables& variables, YamlErrors& errors)
+      : file_(file), lines_(lines), variables_(variables), errors_(errors) {}
 
   std::shared_ptr<const YamlNode::Data> TakeRoot() { return std::move(root_); }
   const std::optional<SourcePosition>& start() const { return start_; }
@@ -118,6 +151,9 @@ class TreeBuilder : public YAML::EventHandler {
     RefuseAnchor(mark, anchor);
     if (tag != "?" && tag != "!") RefuseTag(mark, tag);  // "?" is a plain scalar, "!" a quoted one
     const bool plain = tag == "?";
+    const std::string_view source = lines_.From(mark.line, mark.column);
+    if ((source.starts_with('"') || source.starts_with('\'')) && !QuotesClose(source))
+      Fail(mark, "the quotes are never closed");
     if (AtKey()) {
       if (plain && value == "<<") Fail(mark, "merge keys (<<) are not allowed: write the keys out");
       return TakeKey(mark, value, YamlNode::Kind::kScalar);
@@ -224,6 +260,7 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   std::string_view file_;
+  const Lines& lines_;
   const YamlVariables& variables_;
   YamlErrors& errors_;
   std::vector<Frame> stack_;
@@ -231,30 +268,19 @@ class TreeBuilder : public YAML::EventHandler {
   std::optional<SourcePosition> start_;
 };
 
-std::vector<bool> LinesWithMarker(std::string_view text) {
-  std::vector<bool> marked;
-  while (true) {
-    marked.push_back(text.starts_with("---"));
-    const size_t end = text.find('\n');
-    if (end == std::string_view::npos) return marked;
-    text.remove_prefix(end + 1);
-  }
-}
-
 void ParseDocuments(const std::string& text, std::string_view file, const YamlVariables& variables, YamlErrors& errors,
                     std::vector<YamlNode>& documents) {
-  const std::vector<bool> marked = LinesWithMarker(text);
+  const Lines lines(text);
   std::istringstream in(text);
   try {
     YAML::Parser parser(in);
     while (true) {
-      TreeBuilder builder(file, variables, errors);
+      TreeBuilder builder(file, lines, variables, errors);
       if (!parser.HandleNextDocument(builder)) return;
       // Without its marker a further document is the rest of a text that went wrong, and the parser may stand still at
       // it.
       const SourcePosition& start = *builder.start();
-      const auto line = static_cast<size_t>(start.line - 1);
-      if (!documents.empty() && !(line < marked.size() && marked[line])) {
+      if (!documents.empty() && !lines.From(start.line - 1, 0).starts_with("---")) {
         errors.Add(FailAt(
             start, "text after the end of the document: check the indentation, or begin a further document with ---"));
         return;
