@@ -17,7 +17,6 @@
 #include "node_agent/admin/admission.h"
 #include "node_agent/app/agent_health.h"
 #include "node_agent/app/config.h"
-#include "node_agent/app/version.h"
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/signals.h"
@@ -39,19 +38,6 @@ void ProtectProcess() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
-}
-
-CaOptions ToCaOptions(const Config& config) {
-  CaOptions options{.trust_domain = config.trust_domain};
-  options.usual_leaf_ttl = config.svid.x509_ttl;
-  if (const auto* own = std::get_if<OwnRootConfig>(&config.identity_source)) {
-    options.key_type = own->key_type;
-    options.ca_ttl = own->ca_ttl;
-  } else {
-    const auto& given = std::get<GivenIssuerConfig>(config.identity_source);
-    options.given = GivenIssuer{given.issuer_cert, given.issuer_key, given.upstream_roots};
-  }
-  return options;
 }
 
 SvidCacheOptions ToCacheOptions(const Config& config) {
@@ -142,7 +128,7 @@ Agent::Agent(std::string config_path, Config config, DataDirLock lock, PeerResou
                 return ca_->source().health().level == HealthLevel::kBroken ? ServingStatus::kNotServing
                                                                             : ServingStatus::kServing;
               }),
-      admin_{.facts = {.version = std::string(kVersion),
+      admin_{.facts = {.version = LANYARD_VERSION,
                        .trust_domain = config_.trust_domain.name(),
                        .environment = std::string(EnvironmentName(config_.environment))},
              .findings = [this] { return Findings(); },
@@ -159,7 +145,7 @@ Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Conf
                                             Clock& clock) {
   ASSIGN_OR_RETURN(PeerResources resources, PeerResources::Reserve());
   ASSIGN_OR_RETURN(DataDirLock lock, DataDirLock::Acquire(config.data_dir));
-  ASSIGN_OR_RETURN(auto ca, MakeEmbeddedCa(ToCaOptions(config), lock, loop, clock));
+  ASSIGN_OR_RETURN(auto ca, MakeEmbeddedCa(CaOptionsOf(config), lock, loop, clock));
   ASSIGN_OR_RETURN(
       auto registry,
       RegistryStore::Open(loop, clock, {.trust_domain = config.trust_domain, .paths = config.registry_paths}));
@@ -219,12 +205,13 @@ void Agent::Reload() {
   });
   ca_->Reload();
   loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
-                      [this](LoadedConfig loaded) {
-                        for (const ConfigProblem& problem : loaded.errors)
-                          LANYARD_LOG_ERROR("configuration kept as it was: {}", problem.str());
-                        if (!loaded.config) return;
-                        SetLogLevel(loaded.config->log.level);
-                        svids_.SetOptions(ToCacheOptions(*loaded.config));
+                      [this](const Result<Config>& config) {
+                        for (const std::string& line : ErrorLines(config.status())) {
+                          LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
+                        }
+                        if (!config.ok()) return;
+                        SetLogLevel(config->log.level);
+                        svids_.SetOptions(ToCacheOptions(*config));
                         LANYARD_LOG_INFO("log level and svid defaults are in force; other settings take a restart");
                       });
 }
@@ -242,14 +229,14 @@ void Agent::Drain() {
 
 int RunAgent(const std::string& config_path) {
   ProtectProcess();
-  LoadedConfig loaded = LoadConfig(config_path);
-  for (const ConfigProblem& problem : loaded.errors) LANYARD_LOG_ERROR("configuration: {}", problem.str());
-  if (!loaded.config) return 1;
-  StartLogging(loaded.config->log.level, loaded.config->log.format);
+  Result<Config> config = LoadConfig(config_path);
+  for (const std::string& line : ErrorLines(config.status())) LANYARD_LOG_ERROR("configuration: {}", line);
+  if (!config.ok()) return 1;
+  StartLogging(config->log.level, config->log.format);
 
   EventLoop loop;
   std::unique_ptr<Clock> clock = MakeSystemClock(loop);
-  auto agent = Agent::Start(config_path, *std::move(loaded.config), loop, *clock);
+  auto agent = Agent::Start(config_path, *std::move(config), loop, *clock);
   if (!agent.ok()) {
     LANYARD_LOG_ERROR("cannot start: {}", Message(agent.status()));
     return 1;

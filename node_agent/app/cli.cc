@@ -20,7 +20,8 @@ void AddConfigOption(CLI::App* app, std::string& path) {
 
 void AddOutputOption(CLI::App* app, OutputFormat& format) {
   app->add_option_function<std::string>(
-         "--output", [&format](const std::string& name) { format = name == "json" ? OutputFormat::kJson : OutputFormat::kText; },
+         "--output",
+         [&format](const std::string& name) { format = name == "json" ? OutputFormat::kJson : OutputFormat::kText; },
          "How to print: text for people, json for programs")
       ->check(CLI::IsMember({"text", "json"}))
       ->default_str("text");
@@ -28,13 +29,15 @@ void AddOutputOption(CLI::App* app, OutputFormat& format) {
 
 void AddSocketOption(CLI::App* app, std::string& address) {
   app->add_option("--socket", address,
-                  "The workload socket, as unix:///path or /path; else $SPIFFE_ENDPOINT_SOCKET, else unix:///run/lanyard/workload.sock")
+                  "The workload socket, as unix:///path or /path; else $SPIFFE_ENDPOINT_SOCKET, else "
+                  "unix:///run/lanyard/workload.sock")
       ->type_name("ADDRESS");
 }
 
 void AddAdminSocketOption(CLI::App* app, std::string& address) {
   app->add_option("--admin-socket", address,
-                  "The operators' socket, as unix:///path or /path; else $LANYARD_ADMIN_SOCKET, else /run/lanyard-admin/admin.sock")
+                  "The operators' socket, as unix:///path or /path; else $LANYARD_ADMIN_SOCKET, else "
+                  "/run/lanyard-admin/admin.sock")
       ->type_name("ADDRESS");
 }
 
@@ -77,7 +80,8 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   }
   int code = chosen(console);
   console.out.flush();
-  if (!console.out && code == kExitOk) code = console.Fail(kExitFailed, "write the answer to standard output: failed; is the disk full?");
+  if (!console.out && code == kExitOk)
+    code = console.Fail(kExitFailed, "write the answer to standard output: failed; is the disk full?");
   return code;
 }
 

@@ -1,7 +1,8 @@
 // The command line: verbs, what they print, and how they end.
 //
-// Each family of verbs has a file that registers its options; the verb that the line names is chosen first and runs afterwards, so
-// that nothing of ours runs inside the parser (which throws). Data goes to `out`, everything else to `err`.
+// Each family of verbs has a file that registers its options; the verb that the line names is chosen first and runs
+// afterwards, so that nothing of ours runs inside the parser (which throws). Data goes to `out`, everything else to
+// `err`.
 //
 // Thread: main.
 #pragma once
@@ -52,8 +53,8 @@ void AddRegistryVerbs(CLI::App& root, Verb& chosen);
 void AddHealthVerb(CLI::App& root, Verb& chosen);
 void AddVersionVerb(CLI::App& root, Verb& chosen);
 
-// Parses `arguments` (without the program's name), runs the verb, and returns its exit code. A failure to write what was asked for
-// (a full disk behind `out`) is kExitFailed.
+// Parses `arguments` (without the program's name), runs the verb, and returns its exit code. A failure to write what
+// was asked for (a full disk behind `out`) is kExitFailed.
 int RunCommandLine(std::vector<std::string> arguments, const Console& console);
 
 }  // namespace lanyard

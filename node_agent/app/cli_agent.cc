@@ -11,7 +11,9 @@ struct AgentOptions {
   std::string config = kDefaultConfigPath;
 };
 
-int RunAgentVerb(const AgentOptions& options, const Console&) { return RunAgent(options.config); }
+int RunAgentVerb(const AgentOptions& options, const Console&) {
+  return RunAgent(options.config);
+}
 
 struct VersionOptions {
   OutputFormat output = OutputFormat::kText;
@@ -30,7 +32,8 @@ int RunVersion(const VersionOptions& options, const Console& console) {
 
 void AddAgentVerb(CLI::App& root, Verb& chosen) {
   auto options = std::make_shared<AgentOptions>();
-  CLI::App* agent = root.add_subcommand("agent", "Run the node agent in the foreground (SIGHUP reloads, SIGTERM drains and ends it)");
+  CLI::App* agent =
+      root.add_subcommand("agent", "Run the node agent in the foreground (SIGHUP reloads, SIGTERM drains and ends it)");
   AddConfigOption(agent, options->config);
   RunWhenNamed(agent, chosen, options, RunAgentVerb);
 }

@@ -14,18 +14,20 @@
 namespace lanyard {
 namespace {
 
-namespace admin = lanyard::admin::v1;
+namespace api = admin::v1;
 
-WallTime ToTime(const google::protobuf::Timestamp& time) { return WallTime(std::chrono::seconds(time.seconds())); }
+WallTime ToTime(const google::protobuf::Timestamp& time) {
+  return WallTime(std::chrono::seconds(time.seconds()));
+}
 
 // The server has its own words for the phases; people see those of the agent's log.
-std::string_view PhaseName(admin::CaPhase phase) {
+std::string_view PhaseName(api::CaPhase phase) {
   switch (phase) {
-    case admin::CA_PHASE_PREPARED:
+    case api::CA_PHASE_PREPARED:
       return AuthorityPhaseName(AuthorityPhase::kPrepared);
-    case admin::CA_PHASE_ACTIVE:
+    case api::CA_PHASE_ACTIVE:
       return AuthorityPhaseName(AuthorityPhase::kActive);
-    case admin::CA_PHASE_RETIRED:
+    case api::CA_PHASE_RETIRED:
       return AuthorityPhaseName(AuthorityPhase::kRetired);
     default:
       return "unknown";
@@ -39,7 +41,7 @@ struct Authority {
   std::optional<WallTime> signs_from, keep_until;
 };
 
-Authority FromMessage(const admin::CaAuthority& message) {
+Authority FromMessage(const api::CaAuthority& message) {
   Authority authority{.id = message.id(),
                       .phase = std::string(PhaseName(message.phase())),
                       .key_type = message.key_type(),
@@ -64,8 +66,8 @@ Authority FromInfo(const AuthorityInfo& info) {
           .keep_until = info.keep_until};
 }
 
-template <class From, class Convert>
-std::vector<Authority> Convert(const From& from, Convert convert) {
+template <class From, class One>
+std::vector<Authority> Convert(const From& from, One convert) {
   std::vector<Authority> authorities;
   for (const auto& one : from) authorities.push_back(convert(one));
   return authorities;
@@ -95,8 +97,8 @@ int Print(const std::vector<Authority>& authorities, OutputFormat output, const 
     if (authority.signs_from) next = "signs " + FormatDistance(*authority.signs_from, now);
     if (authority.keep_until) next = "leaves the bundle " + FormatDistance(*authority.keep_until, now);
     rows.push_back({Printable(authority.id), authority.phase, Printable(authority.key_type),
-                    fmt::format("{} ({})", FormatTime(authority.not_after), FormatDistance(authority.not_after, now)), next,
-                    Printable(authority.source)});
+                    fmt::format("{} ({})", FormatTime(authority.not_after), FormatDistance(authority.not_after, now)),
+                    next, Printable(authority.source)});
   }
   PrintTable(console, rows);
   return kExitOk;
@@ -134,11 +136,11 @@ int ShowOffline(const CaVerbOptions& options, const Console& console) {
 
 // One call to the agent that answers with its authorities.
 template <class Request, class Response>
-int AskForAuthorities(grpc::Status (admin::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*), const CaVerbOptions& options,
-                      const Console& console) {
+int AskForAuthorities(grpc::Status (api::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*),
+                      const CaVerbOptions& options, const Console& console) {
   const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  admin::Admin::Stub stub(Connect(*path));
+  api::Admin::Stub stub(Connect(*path));
   grpc::ClientContext context;
   SetDeadline(context, options.timeout);
   Response response;
@@ -151,11 +153,11 @@ int AskForAuthorities(grpc::Status (admin::Admin::Stub::*call)(grpc::ClientConte
 
 int RunShow(const CaVerbOptions& options, const Console& console) {
   if (!options.config.empty()) return ShowOffline(options, console);
-  return AskForAuthorities<admin::ShowCaRequest, admin::ShowCaResponse>(&admin::Admin::Stub::ShowCa, options, console);
+  return AskForAuthorities<api::ShowCaRequest, api::ShowCaResponse>(&api::Admin::Stub::ShowCa, options, console);
 }
 
 int RunRotate(const CaVerbOptions& options, const Console& console) {
-  return AskForAuthorities<admin::RotateCaRequest, admin::RotateCaResponse>(&admin::Admin::Stub::RotateCa, options, console);
+  return AskForAuthorities<api::RotateCaRequest, api::RotateCaResponse>(&api::Admin::Stub::RotateCa, options, console);
 }
 
 }  // namespace
@@ -166,21 +168,26 @@ void AddCaVerbs(CLI::App& root, Verb& chosen) {
 
   auto init_options = std::make_shared<CaVerbOptions>();
   init_options->config = kDefaultConfigPath;
-  CLI::App* init = ca->add_subcommand("init", "Make the authority now, while no agent runs (the agent makes it by itself on its first start)");
+  CLI::App* init = ca->add_subcommand(
+      "init", "Make the authority now, while no agent runs (the agent makes it by itself on its first start)");
   AddConfigOption(init, init_options->config);
   AddOutputOption(init, init_options->output);
   RunWhenNamed(init, chosen, init_options, RunInit);
 
   auto show_options = std::make_shared<CaVerbOptions>();
-  CLI::App* show = ca->add_subcommand("show", "Show the authorities of the running agent, or with --config those in its data directory");
-  show->add_option("--config", show_options->config, "Read the data directory of this configuration instead of asking an agent")->type_name("FILE");
+  CLI::App* show = ca->add_subcommand(
+      "show", "Show the authorities of the running agent, or with --config those in its data directory");
+  show->add_option("--config", show_options->config,
+                   "Read the data directory of this configuration instead of asking an agent")
+      ->type_name("FILE");
   AddAdminSocketOption(show, show_options->admin_socket);
   AddTimeoutOption(show, show_options->timeout);
   AddOutputOption(show, show_options->output);
   RunWhenNamed(show, chosen, show_options, RunShow);
 
   auto rotate_options = std::make_shared<CaVerbOptions>();
-  CLI::App* rotate = ca->add_subcommand("rotate", "Let the running agent sign with a new root from now on; what it has issued stays valid");
+  CLI::App* rotate = ca->add_subcommand(
+      "rotate", "Let the running agent sign with a new root from now on; what it has issued stays valid");
   AddAdminSocketOption(rotate, rotate_options->admin_socket);
   AddTimeoutOption(rotate, rotate_options->timeout);
   AddOutputOption(rotate, rotate_options->output);

@@ -64,12 +64,14 @@ void AddConfigVerbs(CLI::App& root, Verb& chosen) {
   config->require_subcommand(1);
 
   auto options = std::make_shared<CheckOptions>();
-  CLI::App* check = config->add_subcommand("check", "Validate configuration and registry; every error with file:line:column");
+  CLI::App* check =
+      config->add_subcommand("check", "Validate configuration and registry; every error with file:line:column");
   check->add_option("FILE", options->file, "The configuration")->required();
   AddOutputOption(check, options->output);
   RunWhenNamed(check, chosen, options, RunCheck);
 
-  CLI::App* example = config->add_subcommand("example", "Print the whole default configuration, every key with its comment");
+  CLI::App* example =
+      config->add_subcommand("example", "Print the whole default configuration, every key with its comment");
   RunWhenNamed(example, chosen, std::make_shared<ExampleOptions>(), RunExample);
 }
 

@@ -65,13 +65,17 @@ void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& con
     const X509Svid& svid = one.svid;
     console.out << svid.id().str() << '\n';
     if (!one.hint.empty()) console.out << "  hint         " << Printable(one.hint) << '\n';
-    console.out << fmt::format("  serial       {}\n  valid from   {}\n  valid until  {} ({})\n  key          {}\n  chain        {}\n  bundle       {}\n",
-                               svid.serial_hex(), FormatTime(svid.not_before()), FormatTime(svid.not_after()), FormatDistance(svid.not_after(), now),
-                               KeyTypeName(svid.key().type()), Count(svid.chain().size(), "certificate", "certificates"),
-                               Count(one.bundle.x509_authorities().size(), "authority", "authorities"));
+    console.out << fmt::format(
+        "  serial       {}\n  valid from   {}\n  valid until  {} ({})\n  key          {}\n  chain        {}\n  bundle  "
+        "     {}\n",
+        svid.serial_hex(), FormatTime(svid.not_before()), FormatTime(svid.not_after()),
+        FormatDistance(svid.not_after(), now), KeyTypeName(svid.key().type()),
+        Count(svid.chain().size(), "certificate", "certificates"),
+        Count(one.bundle.x509_authorities().size(), "authority", "authorities"));
   }
   for (const auto& [trust_domain, bundle] : fetched.federated.all()) {
-    console.out << fmt::format("federated {}: {}\n", trust_domain.id(), Count(bundle.x509_authorities().size(), "authority", "authorities"));
+    console.out << fmt::format("federated {}: {}\n", trust_domain.id(),
+                               Count(bundle.x509_authorities().size(), "authority", "authorities"));
   }
 }
 
@@ -80,7 +84,8 @@ Status WriteFiles(const std::string& directory, const FetchedSvid& fetched) {
   ASSIGN_OR_RETURN(const SecretBytes key, fetched.svid.key().ToPem());
   const std::string chain = fetched.svid.ChainPem();
   const std::string bundle = fetched.bundle.X509Pem();
-  return WriteSet(directory, {{"svid.pem", chain, 0644}, {"svid.key", key.expose(), 0600}, {"bundle.pem", bundle, 0644}});
+  return WriteSet(directory,
+                  {{"svid.pem", chain, 0644}, {"svid.key", key.expose(), 0600}, {"bundle.pem", bundle, 0644}});
 }
 
 // Leaves only the SVIDs of `wanted`; an error names what there is.
@@ -89,7 +94,8 @@ Status Choose(const SpiffeId& wanted, FetchedSvids& fetched) {
   for (const FetchedSvid& svid : fetched.svids) others.push_back(svid.svid.id().str());
   std::erase_if(fetched.svids, [&](const FetchedSvid& svid) { return svid.svid.id() != wanted; });
   if (!fetched.svids.empty()) return OkStatus();
-  return Error(StatusCode::kPermissionDenied, "denied: this process may not be {}; it may be {}", wanted.str(), Join(others, ", "));
+  return Error(StatusCode::kPermissionDenied, "denied: this process may not be {}; it may be {}", wanted.str(),
+               Join(others, ", "));
 }
 
 Result<FetchedSvids> CheckAndForget(X509SVIDResponse& response, SystemTime now) {
@@ -111,7 +117,10 @@ int RunX509(const FetchOptions& options, const Console& console) {
   }
   X509SVIDResponse response;
   const grpc::Status status = ReadFirst(
-      *path, options.timeout, [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509SVID(&context, X509SVIDRequest()); },
+      *path, options.timeout,
+      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+        return stub.FetchX509SVID(&context, X509SVIDRequest());
+      },
       response);
   if (!status.ok()) {
     const CallFailure failure = ExplainWorkloadFailure(status, *path);
@@ -121,10 +130,12 @@ int RunX509(const FetchOptions& options, const Console& console) {
   Result<FetchedSvids> fetched = CheckAndForget(response, now);
   if (!fetched.ok()) return console.Fail(fetched.status());
   if (wanted) {
-    if (const Status chosen = Choose(*wanted, *fetched); !chosen.ok()) return console.Fail(kExitDenied, Message(chosen));
+    if (const Status chosen = Choose(*wanted, *fetched); !chosen.ok())
+      return console.Fail(kExitDenied, Message(chosen));
   }
   if (!options.write.empty()) {
-    if (const Status written = WriteFiles(options.write, fetched->svids.front()); !written.ok()) return console.Fail(written);
+    if (const Status written = WriteFiles(options.write, fetched->svids.front()); !written.ok())
+      return console.Fail(written);
   }
   if (options.output == OutputFormat::kJson) {
     PrintAsJson(*fetched, console);
@@ -139,7 +150,9 @@ void PrintBundles(const BundleSet& bundles, OutputFormat output, const Console& 
   nlohmann::json documents = nlohmann::json::object();
   for (const auto& [trust_domain, bundle] : bundles.all()) {
     if (output == OutputFormat::kText) {
-      console.out << fmt::format("# {}: {}\n", trust_domain.id(), Count(bundle.x509_authorities().size(), "authority", "authorities")) << bundle.X509Pem();
+      console.out << fmt::format("# {}: {}\n", trust_domain.id(),
+                                 Count(bundle.x509_authorities().size(), "authority", "authorities"))
+                  << bundle.X509Pem();
     } else {
       documents[trust_domain.id()] = nlohmann::json::parse(bundle.ToDocument(), nullptr, false);
     }
@@ -153,13 +166,17 @@ int RunBundle(const FetchOptions& options, const Console& console) {
   std::optional<TrustDomain> wanted;
   if (!options.trust_domain.empty()) {
     const Result<TrustDomain> trust_domain = TrustDomain::Parse(options.trust_domain);
-    if (!trust_domain.ok()) return console.Fail(kExitUsage, fmt::format("--trust-domain: {}", Message(trust_domain.status())));
+    if (!trust_domain.ok())
+      return console.Fail(kExitUsage, fmt::format("--trust-domain: {}", Message(trust_domain.status())));
     wanted = *trust_domain;
   }
   X509BundlesResponse response;
   const grpc::Status status = ReadFirst(
       *path, options.timeout,
-      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509Bundles(&context, X509BundlesRequest()); }, response);
+      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+        return stub.FetchX509Bundles(&context, X509BundlesRequest());
+      },
+      response);
   if (!status.ok()) {
     const CallFailure failure = ExplainWorkloadFailure(status, *path);
     return console.Fail(failure.code, failure.text);
@@ -168,10 +185,12 @@ int RunBundle(const FetchOptions& options, const Console& console) {
   if (!bundles.ok()) return console.Fail(bundles.status());
   if (wanted) {
     const Bundle* chosen = bundles->Find(*wanted);
-    if (chosen == nullptr) return console.Fail(kExitFailed, fmt::format("the agent has no bundle of {} for this process", wanted->id()));
+    if (chosen == nullptr)
+      return console.Fail(kExitFailed, fmt::format("the agent has no bundle of {} for this process", wanted->id()));
     *bundles = BundleSet({*chosen});
   } else if (bundles->all().size() > 1 && options.output == OutputFormat::kText) {
-    console.err << "lanyard: these are the authorities of several trust domains; a trust store holds those of one (--trust-domain)\n";
+    console.err << "lanyard: these are the authorities of several trust domains; a trust store holds those of one "
+                   "(--trust-domain)\n";
   }
   PrintBundles(*bundles, options.output, console);
   return kExitOk;
@@ -180,21 +199,27 @@ int RunBundle(const FetchOptions& options, const Console& console) {
 }  // namespace
 
 void AddFetchVerbs(CLI::App& root, Verb& chosen) {
-  CLI::App* fetch = root.add_subcommand("fetch", "Ask the agent once for this process's identity, or for the trust bundle");
+  CLI::App* fetch =
+      root.add_subcommand("fetch", "Ask the agent once for this process's identity, or for the trust bundle");
   fetch->require_subcommand(1);
 
   auto x509_options = std::make_shared<FetchOptions>();
   CLI::App* x509 = fetch->add_subcommand("x509", "Fetch X.509-SVIDs; the private key is only written with --write");
-  x509->add_option("--write", x509_options->write, "Put svid.pem, svid.key (0600) and bundle.pem into DIR, as a set: links to files that are swapped at once")
+  x509->add_option(
+          "--write", x509_options->write,
+          "Put svid.pem, svid.key (0600) and bundle.pem into DIR, as a set: links to files that are swapped at once")
       ->type_name("DIR");
-  x509->add_option("--spiffe-id", x509_options->spiffe_id, "This identity instead of all; --write takes the first without it")->type_name("ID");
+  x509->add_option("--spiffe-id", x509_options->spiffe_id,
+                   "This identity instead of all; --write takes the first without it")
+      ->type_name("ID");
   AddSocketOption(x509, x509_options->socket);
   AddTimeoutOption(x509, x509_options->timeout);
   AddOutputOption(x509, x509_options->output);
   RunWhenNamed(x509, chosen, x509_options, RunX509);
 
   auto bundle_options = std::make_shared<FetchOptions>();
-  CLI::App* bundle = fetch->add_subcommand("bundle", "Fetch the X.509 authorities, as PEM or (json) as SPIFFE bundle documents");
+  CLI::App* bundle =
+      fetch->add_subcommand("bundle", "Fetch the X.509 authorities, as PEM or (json) as SPIFFE bundle documents");
   bundle->add_option("--trust-domain", bundle_options->trust_domain, "Only this one's")->type_name("NAME");
   AddSocketOption(bundle, bundle_options->socket);
   AddTimeoutOption(bundle, bundle_options->timeout);

@@ -11,7 +11,7 @@
 namespace lanyard {
 namespace {
 
-namespace admin = lanyard::admin::v1;
+namespace api = admin::v1;
 
 struct HealthOptions {
   std::string admin_socket;
@@ -19,22 +19,22 @@ struct HealthOptions {
   OutputFormat output = OutputFormat::kText;
 };
 
-std::string_view StatusName(admin::HealthStatus status) {
+std::string_view StatusName(api::HealthStatus status) {
   switch (status) {
-    case admin::HEALTH_STATUS_OK:
+    case api::HEALTH_STATUS_OK:
       return "ok";
-    case admin::HEALTH_STATUS_DEGRADED:
+    case api::HEALTH_STATUS_DEGRADED:
       return "degraded";
-    case admin::HEALTH_STATUS_FAILING:
+    case api::HEALTH_STATUS_FAILING:
       return "failing";
     default:
       return "unknown";
   }
 }
 
-void PrintAsJson(const admin::GetHealthResponse& health, const Console& console) {
+void PrintAsJson(const api::GetHealthResponse& health, const Console& console) {
   nlohmann::json findings = nlohmann::json::array();
-  for (const admin::Finding& finding : health.findings()) {
+  for (const api::Finding& finding : health.findings()) {
     findings.push_back({{"component", finding.component()},
                         {"severity", StatusName(finding.severity())},
                         {"text", finding.text()},
@@ -48,25 +48,28 @@ void PrintAsJson(const admin::GetHealthResponse& health, const Console& console)
                       {"findings", std::move(findings)}});
 }
 
-void PrintAsText(const admin::GetHealthResponse& health, const Console& console) {
-  console.out << fmt::format("{}: lanyard {}, trust domain {}, {}, up for {}\n", StatusName(health.status()), Printable(health.version()),
-                             Printable(health.trust_domain()), Printable(health.environment()),
+void PrintAsText(const api::GetHealthResponse& health, const Console& console) {
+  console.out << fmt::format("{}: lanyard {}, trust domain {}, {}, up for {}\n", StatusName(health.status()),
+                             Printable(health.version()), Printable(health.trust_domain()),
+                             Printable(health.environment()),
                              FormatDuration(std::chrono::seconds(health.uptime().seconds())));
-  for (const admin::Finding& finding : health.findings()) {
-    console.out << fmt::format("{}: {}: {}\n", StatusName(finding.severity()), Printable(finding.component()), Printable(finding.text()));
+  for (const api::Finding& finding : health.findings()) {
+    console.out << fmt::format("{}: {}: {}\n", StatusName(finding.severity()), Printable(finding.component()),
+                               Printable(finding.text()));
     if (!finding.remedy().empty()) console.out << "  to do: " << Printable(finding.remedy()) << '\n';
   }
 }
 
-// Exit code 0 also when degraded: everything is served. A status that this command does not know is not taken for a good one.
+// Exit code 0 also when degraded: everything is served. A status that this command does not know is not taken for a
+// good one.
 int RunHealth(const HealthOptions& options, const Console& console) {
   const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  admin::Admin::Stub stub(Connect(*path));
+  api::Admin::Stub stub(Connect(*path));
   grpc::ClientContext context;
   SetDeadline(context, options.timeout);
-  admin::GetHealthResponse health;
-  if (const grpc::Status status = stub.GetHealth(&context, admin::GetHealthRequest(), &health); !status.ok()) {
+  api::GetHealthResponse health;
+  if (const grpc::Status status = stub.GetHealth(&context, api::GetHealthRequest(), &health); !status.ok()) {
     const CallFailure failure = ExplainAdminFailure(status, *path);
     return console.Fail(failure.code, failure.text);
   }
@@ -75,7 +78,7 @@ int RunHealth(const HealthOptions& options, const Console& console) {
   } else {
     PrintAsText(health, console);
   }
-  const bool serves = health.status() == admin::HEALTH_STATUS_OK || health.status() == admin::HEALTH_STATUS_DEGRADED;
+  const bool serves = health.status() == api::HEALTH_STATUS_OK || health.status() == api::HEALTH_STATUS_DEGRADED;
   return serves ? kExitOk : kExitFailed;
 }
 
@@ -83,7 +86,8 @@ int RunHealth(const HealthOptions& options, const Console& console) {
 
 void AddHealthVerb(CLI::App& root, Verb& chosen) {
   auto options = std::make_shared<HealthOptions>();
-  CLI::App* health = root.add_subcommand("health", "How the running agent is, and what to do about it (exit code 1 when it is failing)");
+  CLI::App* health = root.add_subcommand(
+      "health", "How the running agent is, and what to do about it (exit code 1 when it is failing)");
   AddAdminSocketOption(health, options->admin_socket);
   AddTimeoutOption(health, options->timeout);
   AddOutputOption(health, options->output);

@@ -14,8 +14,10 @@ namespace lanyard {
 
 // Makes `run` the chosen verb when `app` is on the command line. `options` are those that its add_option calls fill.
 template <class Options>
-void RunWhenNamed(CLI::App* app, Verb& chosen, std::shared_ptr<Options> options, int (*run)(const Options&, const Console&)) {
-  app->callback([&chosen, options, run] { chosen = [options, run](const Console& console) { return run(*options, console); }; });
+void RunWhenNamed(CLI::App* app, Verb& chosen, std::shared_ptr<Options> options,
+                  int (*run)(const Options&, const Console&)) {
+  app->callback(
+      [&chosen, options, run] { chosen = [options, run](const Console& console) { return run(*options, console); }; });
 }
 
 inline constexpr char kDefaultConfigPath[] = "/etc/lanyard/lanyard.yaml";

@@ -15,7 +15,7 @@
 namespace lanyard {
 namespace {
 
-namespace admin = lanyard::admin::v1;
+namespace api = admin::v1;
 
 struct AskOptions {
   std::string spiffe_id;
@@ -26,11 +26,12 @@ struct AskOptions {
 
 // Makes the call, prints what `print` makes of the answer.
 template <class Request, class Response>
-int Ask(grpc::Status (admin::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*), const AskOptions& options, const Console& console,
+int Ask(grpc::Status (api::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*),
+        const AskOptions& options, const Console& console,
         int (*print)(const Response&, const AskOptions&, const Console&)) {
   const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  admin::Admin::Stub stub(Connect(*path));
+  api::Admin::Stub stub(Connect(*path));
   grpc::ClientContext context;
   SetDeadline(context, options.timeout);
   Request request;
@@ -43,23 +44,25 @@ int Ask(grpc::Status (admin::Admin::Stub::*call)(grpc::ClientContext*, const Req
   return print(response, options, console);
 }
 
-int PrintList(const admin::ListEntriesResponse& response, const AskOptions& options, const Console& console) {
-  for (const std::string& error : response.errors()) console.err << "warning: the last good state is kept: " << Printable(error) << '\n';
+int PrintList(const api::ListEntriesResponse& response, const AskOptions& options, const Console& console) {
+  for (const std::string& error : response.errors())
+    console.err << "warning: the last good state is kept: " << Printable(error) << '\n';
   if (options.output == OutputFormat::kJson) {
     nlohmann::json entries = nlohmann::json::array();
-    for (const admin::Entry& entry : response.entries()) entries.push_back(EntryAsJson(entry));
-    PrintJson(console, {{"entries", std::move(entries)}, {"errors", std::vector<std::string>(response.errors().begin(), response.errors().end())}});
+    for (const api::Entry& entry : response.entries()) entries.push_back(EntryAsJson(entry));
+    PrintJson(console, {{"entries", std::move(entries)},
+                        {"errors", std::vector<std::string>(response.errors().begin(), response.errors().end())}});
     return kExitOk;
   }
   std::vector<std::vector<std::string>> rows = {{"SPIFFE ID", "SELECTORS", "X509 TTL", "HINT", "WRITTEN AT"}};
-  for (const admin::Entry& entry : response.entries()) rows.push_back(EntryAsRow(entry));
+  for (const api::Entry& entry : response.entries()) rows.push_back(EntryAsRow(entry));
   PrintTable(console, rows);
   return kExitOk;
 }
 
-int PrintEntries(const admin::ShowEntryResponse& response, const AskOptions& options, const Console& console) {
+int PrintEntries(const api::ShowEntryResponse& response, const AskOptions& options, const Console& console) {
   nlohmann::json entries = nlohmann::json::array();
-  for (const admin::Entry& entry : response.entries()) {
+  for (const api::Entry& entry : response.entries()) {
     if (options.output == OutputFormat::kJson) {
       entries.push_back(EntryAsJson(entry));
     } else {
@@ -71,11 +74,13 @@ int PrintEntries(const admin::ShowEntryResponse& response, const AskOptions& opt
 }
 
 int RunList(const AskOptions& options, const Console& console) {
-  return Ask<admin::ListEntriesRequest, admin::ListEntriesResponse>(&admin::Admin::Stub::ListEntries, options, console, PrintList);
+  return Ask<api::ListEntriesRequest, api::ListEntriesResponse>(&api::Admin::Stub::ListEntries, options, console,
+                                                                PrintList);
 }
 
 int RunShow(const AskOptions& options, const Console& console) {
-  return Ask<admin::ShowEntryRequest, admin::ShowEntryResponse>(&admin::Admin::Stub::ShowEntry, options, console, PrintEntries);
+  return Ask<api::ShowEntryRequest, api::ShowEntryResponse>(&api::Admin::Stub::ShowEntry, options, console,
+                                                            PrintEntries);
 }
 
 struct CheckOptions {
@@ -97,9 +102,12 @@ Result<RegistryOptions> WhatToCheck(const CheckOptions& options) {
 
 int RunCheck(const CheckOptions& options, const Console& console) {
   if (options.config.empty() && options.trust_domain.empty()) {
-    return console.Fail(kExitUsage, "registry check: --trust-domain or --config is needed: every SPIFFE ID is checked against the trust domain");
+    return console.Fail(
+        kExitUsage,
+        "registry check: --trust-domain or --config is needed: every SPIFFE ID is checked against the trust domain");
   }
-  if (options.config.empty() && options.paths.empty()) return console.Fail(kExitUsage, "registry check: name the files or directories to check");
+  if (options.config.empty() && options.paths.empty())
+    return console.Fail(kExitUsage, "registry check: name the files or directories to check");
   const Result<RegistryOptions> what = WhatToCheck(options);
   if (!what.ok()) {
     for (const std::string& line : ErrorLines(what.status())) console.err << Printable(line) << '\n';
@@ -109,8 +117,10 @@ int RunCheck(const CheckOptions& options, const Console& console) {
   for (const std::string& error : loaded.errors) console.err << Printable(error) << '\n';
   for (const std::string& warning : loaded.warnings) console.err << "warning: " << Printable(warning) << '\n';
   if (options.output == OutputFormat::kJson) {
-    PrintJson(console,
-              {{"valid", loaded.ok()}, {"entries", loaded.registry->size()}, {"errors", loaded.errors}, {"warnings", loaded.warnings}});
+    PrintJson(console, {{"valid", loaded.ok()},
+                        {"entries", loaded.registry->size()},
+                        {"errors", loaded.errors},
+                        {"warnings", loaded.warnings}});
   } else if (loaded.ok()) {
     console.out << "valid: " << Count(loaded.registry->size(), "registration entry", "registration entries") << '\n';
   }
@@ -144,8 +154,12 @@ void AddRegistryVerbs(CLI::App& root, Verb& chosen) {
   auto check_options = std::make_shared<CheckOptions>();
   CLI::App* check = registry->add_subcommand("check", "Check registry files; needs no agent");
   check->add_option("PATHS", check_options->paths, "Files, or directories of *.yaml files; else those of --config");
-  CLI::Option* trust_domain = check->add_option("--trust-domain", check_options->trust_domain, "The trust domain of the entries")->type_name("NAME");
-  check->add_option("--config", check_options->config, "Take the trust domain from this configuration")->type_name("FILE")->excludes(trust_domain);
+  CLI::Option* trust_domain =
+      check->add_option("--trust-domain", check_options->trust_domain, "The trust domain of the entries")
+          ->type_name("NAME");
+  check->add_option("--config", check_options->config, "Take the trust domain from this configuration")
+      ->type_name("FILE")
+      ->excludes(trust_domain);
   AddOutputOption(check, check_options->output);
   RunWhenNamed(check, chosen, check_options, RunCheck);
 }

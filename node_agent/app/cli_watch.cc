@@ -40,7 +40,8 @@ std::string Summarize(const FetchedSvids& fetched) {
   std::vector<std::string> parts;
   for (const FetchedSvid& one : fetched.svids) {
     const std::string hint = one.hint.empty() ? "" : fmt::format(" hint {}", Printable(one.hint));
-    parts.push_back(fmt::format("{}{} serial {} until {}", one.svid.id().str(), hint, one.svid.serial_hex(), FormatTime(one.svid.not_after())));
+    parts.push_back(fmt::format("{}{} serial {} until {}", one.svid.id().str(), hint, one.svid.serial_hex(),
+                                FormatTime(one.svid.not_after())));
   }
   for (const auto& [trust_domain, bundle] : fetched.federated.all()) parts.push_back("federated " + trust_domain.id());
   return Join(parts, "; ");
@@ -61,13 +62,14 @@ std::string Summarize(const BundleSet& bundles) {
   for (const auto& [trust_domain, bundle] : bundles.all()) {
     std::vector<std::string> serials;
     for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
-    parts.push_back(fmt::format("{} {}: serial {}", trust_domain.id(), Count(serials.size(), "authority", "authorities"), Join(serials, " ")));
+    parts.push_back(fmt::format("{} {}: serial {}", trust_domain.id(),
+                                Count(serials.size(), "authority", "authorities"), Join(serials, " ")));
   }
   return Join(parts, "; ");
 }
 
-// Grows from a quarter of a second to half a minute, each with up to half of it taken off, so that a thousand watchers do not come
-// back at once.
+// Grows from a quarter of a second to half a minute, each with up to half of it taken off, so that a thousand watchers
+// do not come back at once.
 class Backoff {
  public:
   std::chrono::milliseconds Next() {
@@ -83,12 +85,13 @@ class Backoff {
   std::mt19937_64 random_{std::random_device{}()};
 };
 
-// The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes on until it is
-// stopped: it says when the stream ends, and comes back.
+// The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes
+// on until it is stopped: it says when the stream ends, and comes back.
 template <class Response>
 class Watch {
  public:
-  using Open = std::function<std::unique_ptr<grpc::ClientReader<Response>>(SpiffeWorkloadAPI::Stub&, grpc::ClientContext&)>;
+  using Open =
+      std::function<std::unique_ptr<grpc::ClientReader<Response>>(SpiffeWorkloadAPI::Stub&, grpc::ClientContext&)>;
   using PrintUpdate = std::function<Status(const Response&)>;
 
   Watch(std::string path, uint64_t count, Open open, PrintUpdate print, const Console& console)
@@ -143,7 +146,8 @@ class Watch {
 
 // One line for `checked`, or the error in it.
 template <class Checked>
-Status PrintLine(const Result<Checked>& checked, const WatchOptions& options, std::chrono::system_clock::time_point now, const Console& console) {
+Status PrintLine(const Result<Checked>& checked, const WatchOptions& options, std::chrono::system_clock::time_point now,
+                 const Console& console) {
   if (!checked.ok()) return checked.status();
   if (options.output == OutputFormat::kJson) {
     nlohmann::json line = Describe(*checked);
@@ -162,7 +166,9 @@ int RunWatch(const WatchOptions& options, const Console& console) {
   if (options.what == "bundle") {
     return Watch<X509BundlesResponse>(
                *path, options.count,
-               [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509Bundles(&context, X509BundlesRequest()); },
+               [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+                 return stub.FetchX509Bundles(&context, X509BundlesRequest());
+               },
                [&](const X509BundlesResponse& response) {
                  return PrintLine(CheckBundles(response), options, std::chrono::system_clock::now(), console);
                },
@@ -171,7 +177,9 @@ int RunWatch(const WatchOptions& options, const Console& console) {
   }
   return Watch<X509SVIDResponse>(
              *path, options.count,
-             [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) { return stub.FetchX509SVID(&context, X509SVIDRequest()); },
+             [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+               return stub.FetchX509SVID(&context, X509SVIDRequest());
+             },
              [&](const X509SVIDResponse& response) {
                const auto now = std::chrono::system_clock::now();
                return PrintLine(CheckSvids(response, now), options, now, console);
@@ -184,8 +192,11 @@ int RunWatch(const WatchOptions& options, const Console& console) {
 
 void AddWatchVerb(CLI::App& root, Verb& chosen) {
   auto options = std::make_shared<WatchOptions>();
-  CLI::App* watch = root.add_subcommand("watch", "Follow this process's identity or the trust bundle: one line per update, until SIGINT or SIGTERM");
-  watch->add_option("WHAT", options->what, "What to follow")->check(CLI::IsMember({"x509", "bundle"}))->default_str("x509");
+  CLI::App* watch = root.add_subcommand(
+      "watch", "Follow this process's identity or the trust bundle: one line per update, until SIGINT or SIGTERM");
+  watch->add_option("WHAT", options->what, "What to follow")
+      ->check(CLI::IsMember({"x509", "bundle"}))
+      ->default_str("x509");
   watch->add_option("--count", options->count, "End after so many updates")->check(CLI::PositiveNumber)->type_name("N");
   AddSocketOption(watch, options->socket);
   AddOutputOption(watch, options->output);

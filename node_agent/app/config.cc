@@ -41,9 +41,12 @@ template <class T>
 Result<T> ReadDuration(const YamlNode& node, T least, T most) {
   ASSIGN_OR_RETURN(const std::chrono::nanoseconds duration, node.AsDuration());
   const T rounded = std::chrono::duration_cast<T>(duration);
-  if (rounded != duration) return node.Fail("{} must be a multiple of {}", FormatDuration(duration), FormatDuration(T(1)));
-  if (rounded < least) return node.Fail("{} is too short, the least is {}", FormatDuration(duration), FormatDuration(least));
-  if (rounded > most) return node.Fail("{} is too long, the most is {}", FormatDuration(duration), FormatDuration(most));
+  if (rounded != duration)
+    return node.Fail("{} must be a multiple of {}", FormatDuration(duration), FormatDuration(T(1)));
+  if (rounded < least)
+    return node.Fail("{} is too short, the least is {}", FormatDuration(duration), FormatDuration(least));
+  if (rounded > most)
+    return node.Fail("{} is too long, the most is {}", FormatDuration(duration), FormatDuration(most));
   return rounded;
 }
 
@@ -56,12 +59,13 @@ class ConfigReader {
   std::span<const SourcePosition> unread() const { return unread_; }
 
   void Read(const YamlNode& root) {
-    errors_.Add(root.RequireKnownKeys({"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket", "identity_source", "svid",
-                                       "attestors", "registry", "limits", "log"},
+    errors_.Add(root.RequireKnownKeys({"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket",
+                                       "identity_source", "svid", "attestors", "registry", "limits", "log"},
                                       {"oidc", "state", "tiers", "decisions", "endpoints", "federation", "audit"}));
     if (root.kind() != YamlNode::Kind::kMap) return;
     if (root.Find("trust_domain") == nullptr) {
-      errors_.Add(root.Fail("trust_domain is missing; it is the one setting without a default, e.g. trust_domain: example.org"));
+      errors_.Add(root.Fail(
+          "trust_domain is missing; it is the one setting without a default, e.g. trust_domain: example.org"));
     }
     Set(root, "trust_domain", config_.trust_domain, ReadTrustDomain);
     Set(root, "environment", config_.environment, [](const YamlNode& node) -> Result<Environment> {
@@ -125,22 +129,27 @@ class ConfigReader {
 
   void ReadEmbeddedCa(const YamlNode& node) {
     EmbeddedCaConfig& ca = config_.embedded_ca;
-    errors_.Add(node.RequireKnownKeys({"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots"}, {"issuer_root_crl", "jwt_authority_key"}));
+    errors_.Add(node.RequireKnownKeys({"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots"},
+                                      {"issuer_root_crl", "jwt_authority_key"}));
     Set(node, "key_type", ca.key_type, ReadKeyType);
-    Set(node, "ca_ttl", ca.ca_ttl, [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestCaTtl, kLongestCa); });
+    Set(node, "ca_ttl", ca.ca_ttl,
+        [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestCaTtl, kLongestCa); });
 
-    const bool given = node.Find("issuer_cert") != nullptr || node.Find("issuer_key") != nullptr || node.Find("upstream_roots") != nullptr;
+    const bool given = node.Find("issuer_cert") != nullptr || node.Find("issuer_key") != nullptr ||
+                       node.Find("upstream_roots") != nullptr;
     if (!given) return;
     ca.given.emplace();
     const auto read = [&](std::string_view key, std::string& target) {
-      if (node.Find(key) == nullptr) errors_.Add(node.Fail("{} is missing: a given issuer needs issuer_cert, issuer_key and upstream_roots", key));
+      if (node.Find(key) == nullptr)
+        errors_.Add(node.Fail("{} is missing: a given issuer needs issuer_cert, issuer_key and upstream_roots", key));
       Set(node, key, target, CheckAbsolutePath);
     };
     read("issuer_cert", ca.given->issuer_cert);
     read("issuer_key", ca.given->issuer_key);
     read("upstream_roots", ca.given->upstream_roots);
     for (const std::string_view key : {"key_type", "ca_ttl"}) {
-      if (const YamlNode* own = node.Find(key)) errors_.Add(own->Fail("{} is for roots that the agent makes; it has no meaning with a given issuer", key));
+      if (const YamlNode* own = node.Find(key))
+        errors_.Add(own->Fail("{} is for roots that the agent makes; it has no meaning with a given issuer", key));
     }
   }
 
@@ -152,10 +161,12 @@ class ConfigReader {
   }
 
   void ReadAttestors(const YamlNode& node) {
-    errors_.Add(node.RequireKnownKeys({"unix", "process"}, {"systemd", "docker", "containerd", "kubernetes", "plugins"}));
+    errors_.Add(
+        node.RequireKnownKeys({"unix", "process"}, {"systemd", "docker", "containerd", "kubernetes", "plugins"}));
     if (const YamlNode* unix_attestor = node.Find("unix")) {
       errors_.Add(unix_attestor->RequireKnownKeys({"executable"}));
-      Set(*unix_attestor, "executable", config_.attestors.unix_executable, [](const YamlNode& flag) { return flag.AsBool(); });
+      Set(*unix_attestor, "executable", config_.attestors.unix_executable,
+          [](const YamlNode& flag) { return flag.AsBool(); });
     }
     if (const YamlNode* process = node.Find("process")) errors_.Add(process->RequireKnownKeys({}));
   }
@@ -210,7 +221,8 @@ class ConfigReader {
 Result<Config> ParseConfig(std::string_view text, std::string_view file, const YamlVariables& variables) {
   ASSIGN_OR_RETURN(const std::vector<YamlNode> documents, ParseYaml(text, file, variables));
   if (documents.empty()) {
-    return Error(StatusCode::kInvalidArgument, "{}:1:1: the configuration is empty; at least trust_domain must be set", file);
+    return Error(StatusCode::kInvalidArgument, "{}:1:1: the configuration is empty; at least trust_domain must be set",
+                 file);
   }
   if (documents.size() > 1) return documents[1].Fail("a configuration is one YAML document; this is another");
 
@@ -219,7 +231,8 @@ Result<Config> ParseConfig(std::string_view text, std::string_view file, const Y
   YamlErrors errors;
   ConfigReader reader(config, errors);
   reader.Read(documents.front());
-  if (documents.front().kind() == YamlNode::Kind::kMap) CheckAgreement(config, documents.front(), reader.unread(), errors);
+  if (documents.front().kind() == YamlNode::Kind::kMap)
+    CheckAgreement(config, documents.front(), reader.unread(), errors);
   RETURN_IF_ERROR(errors.status());
   return config;
 }

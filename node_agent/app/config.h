@@ -1,9 +1,10 @@
 // The agent's configuration, lanyard.yaml, read once into values that need no further checks.
 //
-// Everything has a default but trust_domain. A key that nobody knows is an error with a suggestion, a key that is planned but not
-// built is the error "not supported yet", and reading goes on after an error, so that one run reports all of them with file, line and
-// column. What two settings must agree on (the admin socket lies outside the directory that workloads mount, an SVID is short-lived
-// against its authority) is checked here too; whether files can be opened is left to those who open them.
+// Everything has a default but trust_domain. A key that nobody knows is an error with a suggestion, a key that is
+// planned but not built is the error "not supported yet", and reading goes on after an error, so that one run reports
+// all of them with file, line and column. What two settings must agree on (the admin socket lies outside the directory
+// that workloads mount, an SVID is short-lived against its authority) is checked here too; whether files can be opened
+// is left to those who open them.
 //
 // Thread: any. Loading blocks on the disk: start-up, SIGHUP in the pool, and the command line only.
 #pragma once
@@ -82,12 +83,12 @@ struct Config {
   LogConfig log;
 };
 
-// The configuration in the file at `path`. An error of the text is InvalidArgument with one "file:line:column: text" a line, all of
-// them, in the order of the file.
+// The configuration in the file at `path`. An error of the text is InvalidArgument with one "file:line:column: text" a
+// line, all of them, in the order of the file.
 Result<Config> LoadConfig(const std::string& path);
 
-// The same for text in hand; `file` is for messages. Looks at the machine only to follow symbolic links of directories that exist, and
-// for the admin socket's group and directory.
+// The same for text in hand; `file` is for messages. Looks at the machine only to follow symbolic links of directories
+// that exist, and for the admin socket's group and directory.
 Result<Config> ParseConfig(std::string_view text, std::string_view file, const YamlVariables& variables);
 
 // What the identity room wants to know.

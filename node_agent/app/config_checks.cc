@@ -31,14 +31,15 @@ bool IsUnder(const std::string& path, const std::string& directory) {
 }
 
 bool SameFile(const std::string& a, const struct stat& b) {
-  struct stat info{};
+  struct stat info {};
   return stat(a.c_str(), &info) == 0 && info.st_dev == b.st_dev && info.st_ino == b.st_ino;
 }
 
-// `path` with the symbolic links of the part that exists followed. A link that leads nowhere yet may lead anywhere tomorrow.
+// `path` with the symbolic links of the part that exists followed. A link that leads nowhere yet may lead anywhere
+// tomorrow.
 Result<std::string> FollowLinks(const std::string& path) {
   for (std::string part = path; part != "/" && part != "."; part = ParentDirectory(part)) {
-    struct stat info{};
+    struct stat info {};
     if (lstat(part.c_str(), &info) != 0) {
       if (errno == ENOENT || errno == ENOTDIR) continue;
       return ErrnoStatus(errno, fmt::format("look at {}", part));
@@ -53,14 +54,14 @@ Result<std::string> FollowLinks(const std::string& path) {
   return followed.string();
 }
 
-// Whether `path` is `directory`, lies under it, or will once it is made. Names tell for what does not exist yet; device and inode see
-// through bind mounts.
+// Whether `path` is `directory`, lies under it, or will once it is made. Names tell for what does not exist yet; device
+// and inode see through bind mounts.
 Result<bool> LiesIn(const std::string& path, const std::string& directory) {
   if (IsUnder(path, directory)) return true;
   ASSIGN_OR_RETURN(const std::string real_path, FollowLinks(path));
   ASSIGN_OR_RETURN(const std::string real_directory, FollowLinks(directory));
   if (IsUnder(real_path, real_directory)) return true;
-  struct stat info{};
+  struct stat info {};
   if (stat(real_directory.c_str(), &info) != 0) return false;
   for (std::string part = real_path; part != "/" && part != "."; part = ParentDirectory(part)) {
     if (SameFile(part, info)) return true;
@@ -76,7 +77,8 @@ class Agreement {
   void Check() {
     CheckAdminMode();
     CheckAdminDirectory();
-    KeepOutOfWorkloadDirectory(ParentDirectory(config_.admin_socket.path), {"admin_socket", "path"}, "the admin socket");
+    KeepOutOfWorkloadDirectory(ParentDirectory(config_.admin_socket.path), {"admin_socket", "path"},
+                               "the admin socket");
     KeepOutOfWorkloadDirectory(config_.data_dir, {"data_dir"}, "data_dir");
     CheckRegistryPaths();
     CheckGivenIssuer();
@@ -91,8 +93,8 @@ class Agreement {
     return std::find(unread_.begin(), unread_.end(), Locate(root_, keys).position()) == unread_.end();
   }
 
-  // The workload socket's directory is mounted into containers, and uid 0 there may pass every mode. A read-only mount does not stop
-  // connect().
+  // The workload socket's directory is mounted into containers, and uid 0 there may pass every mode. A read-only mount
+  // does not stop connect().
   void KeepOutOfWorkloadDirectory(const std::string& path, Keys keys, std::string_view what) {
     if (Read(keys)) KeepOutOfWorkloadDirectory(path, Locate(root_, keys), what);
   }
@@ -103,8 +105,10 @@ class Agreement {
     if (!inside.ok()) {
       errors_.Add(at.At(Annotate(inside.status(), "check that {} is outside the workload socket's directory", what)));
     } else if (*inside) {
-      errors_.Add(at.Fail("{} is in or under {}, the workload socket's directory, which every container may mount; choose a place outside it",
-                          what, directory));
+      errors_.Add(
+          at.Fail("{} is in or under {}, the workload socket's directory, which every container may mount; choose a "
+                  "place outside it",
+                  what, directory));
     }
   }
 
@@ -115,9 +119,12 @@ class Agreement {
     const mode_t wanted = admin.group.empty() ? 0600 : 0660;
     if (admin.mode == wanted) return;
     if (admin.group.empty()) {
-      errors_.Add(at.Fail("the admin socket's mode is \"0600\", not \"{:04o}\"; to let operators in who are not root, set group", admin.mode));
+      errors_.Add(at.Fail(
+          "the admin socket's mode is \"0600\", not \"{:04o}\"; to let operators in who are not root, set group",
+          admin.mode));
     } else {
-      errors_.Add(at.Fail("with a group the admin socket's mode is \"0660\", not \"{:04o}\"; leave mode out", admin.mode));
+      errors_.Add(
+          at.Fail("with a group the admin socket's mode is \"0660\", not \"{:04o}\"; leave mode out", admin.mode));
     }
   }
 
@@ -126,7 +133,7 @@ class Agreement {
     const AdminSocketConfig& admin = config_.admin_socket;
     const YamlNode& at = Locate(root_, {"admin_socket", "path"});
     const std::string directory = ParentDirectory(admin.path);
-    struct stat info{};
+    struct stat info {};
     if (stat(directory.c_str(), &info) != 0) {
       if (errno == ENOENT) return;  // the agent will make it
       errors_.Add(at.At(ErrnoStatus(errno, fmt::format("look at the admin socket's directory {}", directory))));
@@ -135,9 +142,11 @@ class Agreement {
     if (!S_ISDIR(info.st_mode)) {
       errors_.Add(at.Fail("the admin socket's directory {} is not a directory", directory));
     } else if ((info.st_mode & 0777 & ~admin.directory_mode()) != 0) {
-      errors_.Add(at.Fail("the admin socket's directory {} has mode {:04o}, which lets others in; give the socket a directory of its own with mode "
-                          "{:04o}",
-                          directory, info.st_mode & 07777, admin.directory_mode()));
+      errors_.Add(
+          at.Fail("the admin socket's directory {} has mode {:04o}, which lets others in; give the socket a directory "
+                  "of its own with mode "
+                  "{:04o}",
+                  directory, info.st_mode & 07777, admin.directory_mode()));
     }
   }
 
@@ -150,8 +159,10 @@ class Agreement {
       const std::string& path = config_.registry_paths[i];
       const YamlNode& at = nodes.ok() && i < nodes->size() ? (*nodes)[i] : list;
       KeepOutOfWorkloadDirectory(path, at, "a registry path");
-      const std::string real = FollowLinks(path).value_or(path);  // a link that leads nowhere was reported the line above
-      if (std::find(seen.begin(), seen.end(), real) != seen.end()) errors_.Add(at.Fail("the registry path {} is named twice", path));
+      const std::string real =
+          FollowLinks(path).value_or(path);  // a link that leads nowhere was reported the line above
+      if (std::find(seen.begin(), seen.end(), real) != seen.end())
+        errors_.Add(at.Fail("the registry path {} is named twice", path));
       seen.push_back(real);
     }
   }
@@ -168,14 +179,16 @@ class Agreement {
 
   // The next root signs from five sixths of a root's life on, so an SVID of at most a sixth never outlives its root.
   void CheckLifetimes() {
-    if (config_.embedded_ca.given || !Read({"svid", "x509_ttl"}) || !Read({"identity_source", "embedded_ca", "ca_ttl"})) return;
+    if (config_.embedded_ca.given || !Read({"svid", "x509_ttl"}) || !Read({"identity_source", "embedded_ca", "ca_ttl"}))
+      return;
     const auto longest = config_.embedded_ca.ca_ttl / 6;
     if (config_.svid.x509_ttl <= longest) return;
     const YamlNode* ttl = root_.Find("svid") != nullptr ? root_.Find("svid")->Find("x509_ttl") : nullptr;
     const YamlNode& at = ttl != nullptr ? *ttl : Locate(root_, {"identity_source", "embedded_ca", "ca_ttl"});
-    errors_.Add(at.Fail("svid.x509_ttl {} is longer than a sixth of ca_ttl {}; shorten it to {} or lengthen ca_ttl to {}",
-                        FormatDuration(config_.svid.x509_ttl), FormatDuration(config_.embedded_ca.ca_ttl), FormatDuration(longest),
-                        FormatDuration(config_.svid.x509_ttl * 6)));
+    errors_.Add(
+        at.Fail("svid.x509_ttl {} is longer than a sixth of ca_ttl {}; shorten it to {} or lengthen ca_ttl to {}",
+                FormatDuration(config_.svid.x509_ttl), FormatDuration(config_.embedded_ca.ca_ttl),
+                FormatDuration(longest), FormatDuration(config_.svid.x509_ttl * 6)));
   }
 
   const Config& config_;
@@ -205,7 +218,8 @@ Result<std::string> CheckSocketPath(const YamlNode& node) {
   return path;
 }
 
-void CheckAgreement(const Config& config, const YamlNode& root, std::span<const SourcePosition> unread, YamlErrors& errors) {
+void CheckAgreement(const Config& config, const YamlNode& root, std::span<const SourcePosition> unread,
+                    YamlErrors& errors) {
   Agreement(config, root, unread, errors).Check();
 }
 

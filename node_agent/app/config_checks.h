@@ -16,8 +16,9 @@ Result<std::string> CheckAbsolutePath(const YamlNode& node);
 // One that also fits into a socket address.
 Result<std::string> CheckSocketPath(const YamlNode& node);
 
-// Adds an error for each pair of settings that do not fit; `root` gives the positions. `unread` are the positions of values that had
-// errors of their own; nothing is said about those.
-void CheckAgreement(const Config& config, const YamlNode& root, std::span<const SourcePosition> unread, YamlErrors& errors);
+// Adds an error for each pair of settings that do not fit; `root` gives the positions. `unread` are the positions of
+// values that had errors of their own; nothing is said about those.
+void CheckAgreement(const Config& config, const YamlNode& root, std::span<const SourcePosition> unread,
+                    YamlErrors& errors);
 
 }  // namespace lanyard

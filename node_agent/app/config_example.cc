@@ -102,14 +102,18 @@ std::string ConfigExample() {
   const Result<TrustDomain> name = TrustDomain::Parse("example.org");
   if (!name.ok()) return {};  // a name that is valid by the tests
   const Config config(*name);
-  return fmt::format(kText, fmt::arg("environment", EnvironmentName(config.environment)), fmt::arg("data_dir", config.data_dir),
-                     fmt::arg("workload_path", config.workload_socket.path), fmt::arg("workload_mode", config.workload_socket.mode),
+  return fmt::format(kText, fmt::arg("environment", EnvironmentName(config.environment)),
+                     fmt::arg("data_dir", config.data_dir), fmt::arg("workload_path", config.workload_socket.path),
+                     fmt::arg("workload_mode", config.workload_socket.mode),
                      fmt::arg("admin_path", config.admin_socket.path), fmt::arg("admin_mode", config.admin_socket.mode),
-                     fmt::arg("admin_group", config.admin_socket.group), fmt::arg("admin_namespaces", config.admin_socket.other_pid_namespaces),
+                     fmt::arg("admin_group", config.admin_socket.group),
+                     fmt::arg("admin_namespaces", config.admin_socket.other_pid_namespaces),
                      fmt::arg("ca_key_type", KeyTypeName(config.embedded_ca.key_type)),
-                     fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)), fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
+                     fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)),
+                     fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
                      fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
-                     fmt::arg("unix_executable", config.attestors.unix_executable), fmt::arg("registry_paths", List(config.registry_paths)),
+                     fmt::arg("unix_executable", config.attestors.unix_executable),
+                     fmt::arg("registry_paths", List(config.registry_paths)),
                      fmt::arg("connections_per_uid", config.limits.connections_per_uid),
                      fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
                      fmt::arg("log_level", LevelName(config.log.level)),

@@ -1,7 +1,7 @@
 // The whole default configuration as a file that people can start from.
 //
-// Values are taken from the defaults of Config itself, and a test parses the text and compares, so that it cannot say anything else
-// than what the agent does.
+// Values are taken from the defaults of Config itself, and a test parses the text and compares, so that it cannot say
+// anything else than what the agent does.
 //
 // Thread: any.
 #pragma once

@@ -9,34 +9,44 @@
 namespace lanyard {
 namespace {
 
-namespace admin = lanyard::admin::v1;
+namespace api = admin::v1;
 
 template <class Repeated>
 std::vector<std::string> Strings(const Repeated& repeated) {
   return std::vector<std::string>(repeated.begin(), repeated.end());
 }
 
-std::string Ttl(const google::protobuf::Duration& ttl) { return FormatDuration(std::chrono::seconds(ttl.seconds())); }
+std::string Ttl(const google::protobuf::Duration& ttl) {
+  return FormatDuration(std::chrono::seconds(ttl.seconds()));
+}
 
-nlohmann::json ToolAsJson(const admin::Tool& tool) {
-  nlohmann::json json = {{"effect", tool.effect()}, {"actions", Strings(tool.actions())}, {"data_classes", Strings(tool.data_classes())}};
+nlohmann::json ToolAsJson(const api::Tool& tool) {
+  nlohmann::json json = {
+      {"effect", tool.effect()}, {"actions", Strings(tool.actions())}, {"data_classes", Strings(tool.data_classes())}};
   if (tool.has_max_calls_per_task()) json["max_calls_per_task"] = tool.max_calls_per_task();
   return json;
 }
 
-nlohmann::json OwnerAsJson(const admin::Owner& owner) {
+nlohmann::json OwnerAsJson(const api::Owner& owner) {
   nlohmann::json data = nlohmann::json::object();
   for (const auto& [data_class, name] : owner.data()) data[data_class] = name;
-  return {{"business", owner.business()}, {"data", std::move(data)}, {"approved_by", owner.approved_by()}, {"review_by", owner.review_by()}};
+  return {{"business", owner.business()},
+          {"data", std::move(data)},
+          {"approved_by", owner.approved_by()},
+          {"review_by", owner.review_by()}};
 }
 
-std::string WrittenAt(const admin::Entry& entry) { return entry.file().empty() ? "-" : fmt::format("{}:{}", entry.file(), entry.line()); }
+std::string WrittenAt(const api::Entry& entry) {
+  return entry.file().empty() ? "-" : fmt::format("{}:{}", entry.file(), entry.line());
+}
 
 }  // namespace
 
-nlohmann::json EntryAsJson(const admin::Entry& entry) {
-  nlohmann::json json = {
-      {"spiffe_id", entry.spiffe_id()}, {"selectors", Strings(entry.selectors())}, {"file", entry.file()}, {"line", entry.line()}};
+nlohmann::json EntryAsJson(const api::Entry& entry) {
+  nlohmann::json json = {{"spiffe_id", entry.spiffe_id()},
+                         {"selectors", Strings(entry.selectors())},
+                         {"file", entry.file()},
+                         {"line", entry.line()}};
   if (entry.has_x509_ttl()) json["x509_ttl"] = Ttl(entry.x509_ttl());
   if (entry.has_jwt_ttl()) json["jwt_ttl"] = Ttl(entry.jwt_ttl());
   if (!entry.key_type().empty()) json["key_type"] = entry.key_type();
@@ -51,12 +61,13 @@ nlohmann::json EntryAsJson(const admin::Entry& entry) {
   return json;
 }
 
-std::vector<std::string> EntryAsRow(const admin::Entry& entry) {
-  return {Printable(entry.spiffe_id()), Printable(Join(Strings(entry.selectors()), " ")), entry.has_x509_ttl() ? Ttl(entry.x509_ttl()) : "-",
-          entry.hint().empty() ? "-" : Printable(entry.hint()), Printable(WrittenAt(entry))};
+std::vector<std::string> EntryAsRow(const api::Entry& entry) {
+  return {Printable(entry.spiffe_id()), Printable(Join(Strings(entry.selectors()), " ")),
+          entry.has_x509_ttl() ? Ttl(entry.x509_ttl()) : "-", entry.hint().empty() ? "-" : Printable(entry.hint()),
+          Printable(WrittenAt(entry))};
 }
 
-std::string EntryAsText(const admin::Entry& entry) {
+std::string EntryAsText(const api::Entry& entry) {
   std::string text = Printable(entry.spiffe_id()) + "\n";
   const auto line = [&text](std::string_view name, const std::string& value) {
     if (!value.empty()) text += fmt::format("  {:<15} {}\n", name, Printable(value));
@@ -72,7 +83,8 @@ std::string EntryAsText(const admin::Entry& entry) {
   line("environment", entry.environment());
   line("tier", entry.tier());
   line("owner", entry.owner().business());
-  for (const auto& [data_class, name] : std::map<std::string, std::string>(entry.owner().data().begin(), entry.owner().data().end())) {
+  for (const auto& [data_class, name] :
+       std::map<std::string, std::string>(entry.owner().data().begin(), entry.owner().data().end())) {
     line("data owner", data_class + ": " + name);
   }
   line("approved by", entry.owner().approved_by());

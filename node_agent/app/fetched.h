@@ -1,7 +1,7 @@
 // What the Workload API answered, checked before anybody uses it.
 //
-// Keys must fit certificates, each SVID must be one by the standard, and its chain must lead to the bundle that came with it: an answer
-// that does not hold together is an error, whoever sent it.
+// Keys must fit certificates, each SVID must be one by the standard, and its chain must lead to the bundle that came
+// with it: an answer that does not hold together is an error, whoever sent it.
 //
 // Thread: any.
 #pragma once

@@ -8,5 +8,6 @@
 
 int main(int argc, char** argv) {
   lanyard::PrepareProcessForGrpc();  // before anything touches gRPC, or it has no effect
-  return lanyard::RunCommandLine(std::vector<std::string>(argv + 1, argv + argc), lanyard::Console{std::cout, std::cerr});
+  return lanyard::RunCommandLine(std::vector<std::string>(argv + 1, argv + argc),
+                                 lanyard::Console{std::cout, std::cerr});
 }

@@ -25,8 +25,8 @@ std::string Target(const std::string& path) {
   std::string target = "unix:";
   for (const char c : path) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') || c == '/' || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
+    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+                       c == '/' || c == '-' || c == '_' || c == '.' || c == '~';
     if (plain) {
       target += c;
     } else {
@@ -36,8 +36,8 @@ std::string Target(const std::string& path) {
   return target;
 }
 
-// What a fresh connection meets at `path`: 0 when somebody listens and talks, else errno of connect(), ECONNRESET when the other side
-// hangs up at once.
+// What a fresh connection meets at `path`: 0 when somebody listens and talks, else errno of connect(), ECONNRESET when
+// the other side hangs up at once.
 int TryToConnect(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -53,7 +53,9 @@ int TryToConnect(const std::string& path) {
   return got > 0 ? 0 : ECONNRESET;
 }
 
-std::optional<CallFailure> ExplainConnection(const std::string& path, std::string_view socket_name, std::string_view advice) {
+// `hung_up` is what it means when the agent closes a connection as soon as it is made.
+std::optional<CallFailure> ExplainConnection(const std::string& path, std::string_view socket_name, ExitCode hung_up,
+                                             std::string_view advice) {
   const int error = TryToConnect(path);
   const std::string where = fmt::format("the {} socket {}", socket_name, Printable(path));
   switch (error) {
@@ -64,15 +66,21 @@ std::optional<CallFailure> ExplainConnection(const std::string& path, std::strin
       return CallFailure{kExitDenied, fmt::format("denied: connect to {}: permission denied; {}", where, advice)};
     case ENOENT:
     case ENOTDIR:
-      return CallFailure{kExitUnreachable, fmt::format("connect to {}: no such socket; is the agent running, and is this its path?", where)};
+      return CallFailure{
+          kExitUnreachable,
+          fmt::format("connect to {}: no such socket; is the agent running, and is this its path?", where)};
     case ECONNREFUSED:
-      return CallFailure{kExitUnreachable, fmt::format("connect to {}: connection refused; the agent is not running", where)};
+      return CallFailure{kExitUnreachable,
+                         fmt::format("connect to {}: connection refused; the agent is not running", where)};
     case EAGAIN:
-      return CallFailure{kExitUnreachable, fmt::format("connect to {}: its queue is full; the agent is overloaded or stuck", where)};
+      return CallFailure{kExitUnreachable,
+                         fmt::format("connect to {}: its queue is full; the agent is overloaded or stuck", where)};
     case ECONNRESET:
-      return CallFailure{kExitUnreachable, fmt::format("{} closed the connection at once; {}", where, advice)};
+      return CallFailure{hung_up, fmt::format("{}{} closed the connection at once; {}",
+                                              hung_up == kExitDenied ? "denied: " : "", where, advice)};
     default:
-      return CallFailure{kExitUnreachable, std::string(Message(ErrnoStatus(error, fmt::format("connect to {}", where))))};
+      return CallFailure{kExitUnreachable,
+                         std::string(Message(ErrnoStatus(error, fmt::format("connect to {}", where))))};
   }
 }
 
@@ -80,7 +88,8 @@ std::optional<CallFailure> ExplainConnection(const std::string& path, std::strin
 std::string Myself() {
   char path[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
-  const std::string executable = length > 0 ? Printable(std::string_view(path, static_cast<size_t>(length))) : std::string("unknown executable");
+  const std::string executable =
+      length > 0 ? Printable(std::string_view(path, static_cast<size_t>(length))) : std::string("unknown executable");
   return fmt::format("uid {}, pid {}, {}", geteuid(), getpid(), executable);
 }
 
@@ -88,9 +97,12 @@ CallFailure ExplainAnswer(const grpc::Status& status) {
   const std::string said = Printable(status.error_message());
   switch (status.error_code()) {
     case grpc::StatusCode::UNIMPLEMENTED:
-      return {kExitFailed, fmt::format("this agent does not serve that call; is it older than this command? ({})", said)};
+      return {kExitFailed,
+              fmt::format("this agent does not serve that call; is it older than this command? ({})", said)};
     case grpc::StatusCode::DEADLINE_EXCEEDED:
       return {kExitUnreachable, "the agent did not answer in time; try a longer --timeout, and look at its log"};
+    case grpc::StatusCode::DATA_LOSS:  // our own word for an answer that does not hold together
+      return {kExitFailed, said};
     case grpc::StatusCode::CANCELLED:
       return {kExitFailed, "the call was cancelled"};
     case grpc::StatusCode::UNAVAILABLE:
@@ -101,7 +113,8 @@ CallFailure ExplainAnswer(const grpc::Status& status) {
 }
 
 bool MayBeTheConnection(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::UNAVAILABLE || status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
+  return status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+         status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED;
 }
 
 }  // namespace
@@ -114,7 +127,9 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& path) {
   return grpc::CreateCustomChannel(Target(path), grpc::InsecureChannelCredentials(), arguments);
 }
 
-void AddWorkloadHeader(grpc::ClientContext& context) { context.AddMetadata("workload.spiffe.io", "true"); }
+void AddWorkloadHeader(grpc::ClientContext& context) {
+  context.AddMetadata("workload.spiffe.io", "true");
+}
 
 void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_now) {
   context.set_deadline(std::chrono::system_clock::now() + from_now);
@@ -122,10 +137,13 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_no
 
 CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path) {
   if (MayBeTheConnection(status)) {
-    if (auto failure = ExplainConnection(path, "workload", "ask the operator about its mode and the limit of connections")) return *failure;
+    if (auto failure = ExplainConnection(path, "workload", kExitFailed,
+                                         "ask the operator about its mode and the limit of connections"))
+      return *failure;
   }
   if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
-    return {kExitDenied, fmt::format("denied: no registry entry matches this process ({}); ask the operator: lanyard registry list (the agent says: {})",
+    return {kExitDenied, fmt::format("denied: no registry entry matches this process ({}); ask the operator: lanyard "
+                                     "registry list (the agent says: {})",
                                      Myself(), Printable(status.error_message()))};
   }
   return ExplainAnswer(status);
@@ -133,7 +151,9 @@ CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string
 
 CallFailure ExplainAdminFailure(const grpc::Status& status, const std::string& path) {
   if (MayBeTheConnection(status)) {
-    if (auto failure = ExplainConnection(path, "admin", "it admits root, the agent's own user and the members of admin_socket.group")) return *failure;
+    if (auto failure = ExplainConnection(path, "admin", kExitDenied,
+                                         "it admits root, the agent's own user and the members of admin_socket.group"))
+      return *failure;
   }
   if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
     return {kExitDenied, fmt::format("denied: {}", Printable(status.error_message()))};

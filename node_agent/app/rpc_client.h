@@ -1,4 +1,5 @@
-// The command line's end of a call to the agent: channel, deadline, and what a failure means to a person and to a shell.
+// The command line's end of a call to the agent: channel, deadline, and what a failure means to a person and to a
+// shell.
 //
 // Thread: any.
 #pragma once
@@ -26,8 +27,9 @@ struct CallFailure {
   std::string text;
 };
 
-// What went wrong with a call to the agent at `path`. An answer that gRPC calls Unavailable may come from the agent or mean that there
-// is none; which of them is found out by connecting once more, so the cause is the kernel's own ("no such file or directory").
+// What went wrong with a call to the agent at `path`. An answer that gRPC calls Unavailable may come from the agent or
+// mean that there is none; which of them is found out by connecting once more, so the cause is the kernel's own ("no
+// such file or directory").
 CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path);
 CallFailure ExplainAdminFailure(const grpc::Status& status, const std::string& path);
 

@@ -1,9 +1,10 @@
 // Ends a blocking command on SIGINT or SIGTERM.
 //
-// A thread of its own takes the two signals and calls a function, which makes the blocking call return. Make it before any other
-// thread (gRPC's) begins: the signals are blocked in the calling thread, and threads inherit that.
+// A thread of its own takes the two signals and calls a function, which makes the blocking call return. Make it before
+// any other thread (gRPC's) begins: the signals are blocked in the calling thread, and threads inherit that.
 //
-// Thread: made and destroyed in main; on_stop runs on the signal thread, at most once, and not after the destructor has returned.
+// Thread: made and destroyed in main; on_stop runs on the signal thread, at most once, and not after the destructor has
+// returned.
 #pragma once
 
 #include <atomic>

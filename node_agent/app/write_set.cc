@@ -28,7 +28,8 @@ Result<std::string> FreshName(std::string_view prefix) {
 }
 
 Status WriteNewFile(int directory, const FileOfSet& file) {
-  UniqueFd fd(openat(directory, file.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file.mode & 0600));
+  UniqueFd fd(
+      openat(directory, file.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file.mode & 0600));
   if (!fd) return ErrnoStatus(errno, fmt::format("create {}", file.name));
   std::string_view rest = file.bytes;
   while (!rest.empty()) {
@@ -37,7 +38,8 @@ Status WriteNewFile(int directory, const FileOfSet& file) {
     if (written < 0) return ErrnoStatus(errno, fmt::format("write {}", file.name));
     rest.remove_prefix(static_cast<size_t>(written));
   }
-  if (fchmod(fd.get(), file.mode) != 0) return ErrnoStatus(errno, fmt::format("set mode {:04o} on {}", file.mode, file.name));
+  if (fchmod(fd.get(), file.mode) != 0)
+    return ErrnoStatus(errno, fmt::format("set mode {:04o} on {}", file.mode, file.name));
   if (fsync(fd.get()) != 0) return ErrnoStatus(errno, fmt::format("fsync {}", file.name));
   return OkStatus();
 }
@@ -45,7 +47,8 @@ Status WriteNewFile(int directory, const FileOfSet& file) {
 // Makes `name` a link to `target` in one step, whatever it was.
 Status ReplaceLink(int directory, const std::string& name, const std::string& target) {
   ASSIGN_OR_RETURN(const std::string temporary, FreshName(".link-"));
-  if (symlinkat(target.c_str(), directory, temporary.c_str()) != 0) return ErrnoStatus(errno, fmt::format("make the link {}", temporary));
+  if (symlinkat(target.c_str(), directory, temporary.c_str()) != 0)
+    return ErrnoStatus(errno, fmt::format("make the link {}", temporary));
   if (renameat(directory, temporary.c_str(), directory, name.c_str()) != 0) {
     const int error = errno;
     unlinkat(directory, temporary.c_str(), 0);
@@ -85,7 +88,8 @@ void RemoveSet(int directory, const std::string& name) {
 }
 
 Status FillSet(int directory, const std::string& set_name, const std::vector<FileOfSet>& files) {
-  if (mkdirat(directory, set_name.c_str(), 0700) != 0) return ErrnoStatus(errno, fmt::format("make directory {}", set_name));
+  if (mkdirat(directory, set_name.c_str(), 0700) != 0)
+    return ErrnoStatus(errno, fmt::format("make directory {}", set_name));
   UniqueFd set(openat(directory, set_name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!set) return ErrnoStatus(errno, fmt::format("open directory {}", set_name));
   for (const FileOfSet& file : files) RETURN_IF_ERROR(WriteNewFile(set.get(), file));
@@ -96,7 +100,8 @@ Status FillSet(int directory, const std::string& set_name, const std::vector<Fil
 
 Status WriteSetBelow(int directory, const std::vector<FileOfSet>& files) {
   if (flock(directory, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return Error(StatusCode::kFailedPrecondition, "another process is writing there now; try again");
+    if (errno == EWOULDBLOCK)
+      return Error(StatusCode::kFailedPrecondition, "another process is writing there now; try again");
     return ErrnoStatus(errno, "lock it");
   }
   const std::string before = ReadLink(directory, kCurrent);

@@ -5,13 +5,13 @@
 //   DIR/.current   -> .set-5f0c…              the one link that is swapped
 //   DIR/.set-5f0c… /svid.pem, svid.key, …     regular files, never changed after they are linked
 //
-// Atomic is the swap of `.current`, also across a crash: at every instant the names in DIR lead to files of one set. A program that
-// opens two of them one after the other can still meet a swap in between; one that must not opens DIR/.current once and both files
-// below it (openat), for which the set before the newest is kept. The first time, names in DIR that are regular files are replaced by
-// links one by one.
+// Atomic is the swap of `.current`, also across a crash: at every instant the names in DIR lead to files of one set. A
+// program that opens two of them one after the other can still meet a swap in between; one that must not opens
+// DIR/.current once and both files below it (openat), for which the set before the newest is kept. The first time,
+// names in DIR that are regular files are replaced by links one by one.
 //
-// Everything is done below one open descriptor of the directory with fresh names, so links that somebody planted there are replaced,
-// not followed. Thread: any; blocks on the disk.
+// Everything is done below one open descriptor of the directory with fresh names, so links that somebody planted there
+// are replaced, not followed. Thread: any; blocks on the disk.
 #pragma once
 
 #include <sys/types.h>

@@ -1,0 +1,73 @@
+#include "node_agent/app/config_example.h"
+
+#include <gmock/gmock.h>
+
+#include "node_agent/app/config.h"
+
+namespace lanyard {
+namespace {
+
+TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
+  const Result<Config> example = ParseConfig(ConfigExample(), "example.yaml", EnvironmentVariables());
+  ASSERT_TRUE(example.ok()) << example.status();
+  const Config defaults(*TrustDomain::Parse("example.org"));
+  EXPECT_EQ(example->trust_domain, defaults.trust_domain);
+  EXPECT_EQ(example->environment, defaults.environment);
+  EXPECT_EQ(example->data_dir, defaults.data_dir);
+  EXPECT_EQ(example->workload_socket.path, defaults.workload_socket.path);
+  EXPECT_EQ(example->workload_socket.mode, defaults.workload_socket.mode);
+  EXPECT_EQ(example->admin_socket.path, defaults.admin_socket.path);
+  EXPECT_EQ(example->admin_socket.mode, defaults.admin_socket.mode);
+  EXPECT_EQ(example->admin_socket.group, defaults.admin_socket.group);
+  EXPECT_EQ(example->admin_socket.other_pid_namespaces, defaults.admin_socket.other_pid_namespaces);
+  EXPECT_EQ(example->embedded_ca.key_type, defaults.embedded_ca.key_type);
+  EXPECT_EQ(example->embedded_ca.ca_ttl, defaults.embedded_ca.ca_ttl);
+  EXPECT_FALSE(example->embedded_ca.given.has_value());
+  EXPECT_EQ(example->svid.x509_ttl, defaults.svid.x509_ttl);
+  EXPECT_EQ(example->svid.key_type, defaults.svid.key_type);
+  EXPECT_EQ(example->attestors.unix_executable, defaults.attestors.unix_executable);
+  EXPECT_EQ(example->registry_paths, defaults.registry_paths);
+  EXPECT_EQ(example->limits.connections_per_uid, defaults.limits.connections_per_uid);
+  EXPECT_EQ(example->limits.attestation_timeout, defaults.limits.attestation_timeout);
+  EXPECT_EQ(example->log.level, defaults.log.level);
+  EXPECT_EQ(example->log.format, defaults.log.format);
+}
+
+TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
+  const std::string text = ConfigExample();
+  for (const char* key : {"trust_domain",
+                          "environment",
+                          "data_dir",
+                          "workload_socket",
+                          "path",
+                          "mode",
+                          "admin_socket",
+                          "group",
+                          "other_pid_namespaces",
+                          "identity_source",
+                          "embedded_ca",
+                          "key_type",
+                          "ca_ttl",
+                          "issuer_cert",
+                          "issuer_key",
+                          "upstream_roots",
+                          "svid",
+                          "x509_ttl",
+                          "attestors",
+                          "unix",
+                          "executable",
+                          "process",
+                          "registry",
+                          "paths",
+                          "limits",
+                          "connections_per_uid",
+                          "attestation_timeout",
+                          "log",
+                          "level",
+                          "format"}) {
+    EXPECT_THAT(text, testing::HasSubstr(key));
+  }
+}
+
+}  // namespace
+}  // namespace lanyard
