@@ -89,23 +89,27 @@ Result<FileVersion> StatFile(int directory, const char* name, int flags) {
 
 Result<Executable> ReadExecutable(const ProcDir& proc) {
   Executable executable;
-  ASSIGN_OR_RETURN(executable.link, proc.ReadLink("exe"));
   ASSIGN_OR_RETURN(const std::string mount_namespace, proc.ReadLink("ns/mnt"));
   ASSIGN_OR_RETURN(executable.mount_namespace, ParseNamespaceLink("mnt", mount_namespace));
-  Result<FileVersion> file = StatFile(proc.fd(), "exe", AT_STATX_DONT_SYNC);
-  if (!file.ok()) return Annotate(file.status(), "executable of pid {}", proc.pid());
-  executable.file = *file;
+  // O_PATH does not open the file, it only holds on to it: path, mount and version are then of one file, whatever the
+  // process executes meanwhile.
+  const UniqueFd file(openat(proc.fd(), "exe", O_PATH | O_CLOEXEC));
+  if (!file) return ErrnoStatus(errno, fmt::format("find executable of pid {}", proc.pid()));
+  char link[PATH_MAX];
+  const ssize_t length = readlink(fmt::format("/proc/self/fd/{}", file.get()).c_str(), link, sizeof link);
+  if (length < 0) return ErrnoStatus(errno, fmt::format("find path of the executable of pid {}", proc.pid()));
+  executable.link.assign(link, static_cast<size_t>(length));
+
+  constexpr int kFlags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+  Result<FileVersion> version = StatFile(file.get(), "", kFlags);
+  if (!version.ok()) return Annotate(version.status(), "executable of pid {}", proc.pid());
+  executable.file = *version;
   struct statx info {};
-  if (statx(proc.fd(), "exe", AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, &info) != 0) {
+  if (statx(file.get(), "", kFlags, STATX_INO | STATX_MNT_ID, &info) != 0) {
     return ErrnoStatus(errno, fmt::format("executable of pid {}: look at file", proc.pid()));
   }
   if ((info.stx_mask & STATX_MNT_ID) == 0) {
     return Error(StatusCode::kUnavailable, "executable of pid {}: the kernel does not tell its mount (needs Linux 5.8)",
-                 proc.pid());
-  }
-  if (info.stx_ino != executable.file.inode || info.stx_dev_minor != executable.file.device_minor ||
-      info.stx_dev_major != executable.file.device_major) {
-    return Error(StatusCode::kUnavailable, "executable of pid {}: changed while being looked at; ask again",
                  proc.pid());
   }
   executable.mount_id = info.stx_mnt_id;
@@ -159,8 +163,9 @@ Status Subject::CheckUnchanged() const {
   }
   // An executable that could not be looked at gave no selector; it must not have been looked at in between either.
   const bool same = executable.ok() == executable_now.ok() &&
-                    (!executable.ok() || (executable->file.SameFile(executable_now->file) &&
-                                          executable->mount_namespace == executable_now->mount_namespace));
+                    (!executable.ok() ||
+                     (executable->file.SameFile(executable_now->file) && executable->link == executable_now->link &&
+                      executable->mount_namespace == executable_now->mount_namespace));
   if (!same) return Error(StatusCode::kUnavailable, "caller changed its executable while being attested; ask again");
   return OkStatus();
 }

@@ -1,0 +1,233 @@
+#include "attestors/attestation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <optional>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/loop_driver.h"
+#include "tests/unit/attestors/test_process.h"
+
+namespace lanyard {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using namespace std::chrono_literals;
+
+// Answers when the test says so.
+class ManualAttestor : public Attestor {
+ public:
+  explicit ManualAttestor(std::string type, std::optional<Findings> at_deadline = std::nullopt)
+      : type_(std::move(type)), at_deadline_(std::move(at_deadline)) {}
+
+  std::string_view type() const override { return type_; }
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject>, Deadline, Done done) override {
+    struct Asked : Attempt {
+      ~Asked() override { --attestor->attempts; }
+      std::optional<Findings> GiveUp() override { return attestor->at_deadline_; }
+      ManualAttestor* attestor = nullptr;
+    };
+    done_ = std::move(done);
+    ++attempts;
+    auto asked = std::make_unique<Asked>();
+    asked->attestor = this;
+    return asked;
+  }
+  void Answer(Result<Findings> findings) { std::move(done_)(std::move(findings)); }
+  bool asked() const { return static_cast<bool>(done_); }
+
+  int attempts = 0;  // alive
+
+ private:
+  const std::string type_;
+  const std::optional<Findings> at_deadline_;
+  Done done_;
+};
+
+class AttestorSetTest : public testing::Test {
+ protected:
+  void Ask(const PeerProcess& peer) {
+    attestation_ = set_.Attest(peer, clock_.MonoNow() + 1s, [this](Result<Findings> result) {
+      EXPECT_FALSE(result_.has_value()) << "answered twice";
+      result_ = std::move(result);
+    });
+  }
+  std::vector<std::unique_ptr<Attestor>> Both() {
+    std::vector<std::unique_ptr<Attestor>> both;
+    both.emplace_back(one_);
+    both.emplace_back(two_);
+    return both;
+  }
+  static std::vector<std::string> Texts(const Findings& findings) {
+    std::vector<std::string> texts;
+    for (const Selector& selector : findings.selectors) texts.push_back(selector.str());
+    return texts;
+  }
+  StatusCode Code() const { return result_ ? result_->status().code() : StatusCode::kUnknown; }
+  std::string Text() const { return result_ ? std::string(Message(result_->status())) : "not answered"; }
+
+  EventLoop loop_;
+  FakeClock clock_;
+  ManualAttestor* one_ = new ManualAttestor("one");
+  ManualAttestor* two_ =
+      new ManualAttestor("two", Findings{{{"two", "b:1"}}, {{"two:c", Error(StatusCode::kDeadlineExceeded, "slow")}}});
+  AttestorSet set_{loop_, clock_, Both()};
+  std::unique_ptr<Attestation> attestation_;
+  std::optional<Result<Findings>> result_;
+};
+
+TEST_F(AttestorSetTest, SortsAndMergesWhatAllFound) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  ASSERT_TRUE(one_->asked() && two_->asked());  // in parallel
+  two_->Answer(Findings{{{"two", "a:1"}}, {}});
+  EXPECT_FALSE(result_);
+  one_->Answer(Findings{{{"one", "b:1"}, {"one", "a:1"}, {"one", "b:1"}}, {}});
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_THAT(Texts(**result_), ElementsAre("one:a:1", "one:b:1", "two:a:1"));
+  EXPECT_EQ(attestation_->times().size(), 2u);
+}
+
+TEST_F(AttestorSetTest, AnAttestorThatFailsIsAGapOfItsTypeAndHidesNothingElse) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  one_->Answer(Error(StatusCode::kUnavailable, "socket is gone"));
+  two_->Answer(Findings{{{"two", "a:1"}}, {}});
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_THAT(Texts(**result_), ElementsAre("two:a:1"));
+  ASSERT_EQ((*result_)->gaps.size(), 1u);
+  EXPECT_EQ((*result_)->gaps[0].prefix, "one");
+  EXPECT_EQ((*result_)->gaps[0].why.code(), StatusCode::kUnavailable);
+}
+
+TEST_F(AttestorSetTest, AtTheDeadlineWhatIsMissingIsAGapAndTheAttemptIsCancelled) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  clock_.Advance(999ms);
+  EXPECT_FALSE(result_);
+  clock_.Advance(1ms);
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_THAT(Texts(**result_), ElementsAre("two:b:1"));
+  ASSERT_EQ((*result_)->gaps.size(), 2u);
+  EXPECT_EQ((*result_)->gaps[0].prefix, "one");
+  EXPECT_EQ((*result_)->gaps[0].why.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ((*result_)->gaps[1].prefix, "two:c");
+  EXPECT_EQ(one_->attempts + two_->attempts, 0);
+  one_->Answer(Findings{{{"one", "late:1"}}, {}});  // comes to nothing
+  EXPECT_EQ((*result_)->selectors.size(), 1u);
+}
+
+TEST_F(AttestorSetTest, RefusesSelectorsOfAnotherAttestorsType) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  one_->Answer(Findings{{{"two", "uid:0"}}, {}});
+  two_->Answer(Findings{});
+  ASSERT_EQ(Code(), StatusCode::kOk);
+  EXPECT_TRUE((*result_)->selectors.empty());
+  EXPECT_EQ((*result_)->gaps.at(0).prefix, "one");
+}
+
+TEST_F(AttestorSetTest, AnswersNobodyAfterItWasCancelled) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  attestation_.reset();
+  EXPECT_EQ(one_->attempts + two_->attempts, 0);
+  one_->Answer(Findings{});
+  two_->Answer(Findings{});
+  clock_.Advance(10s);
+  EXPECT_FALSE(result_);
+}
+
+TEST_F(AttestorSetTest, MayBeDestroyedByItsOwnAnswer) {
+  TestProcess process([] {});
+  bool answered = false;
+  std::unique_ptr<Attestation> attestation =
+      set_.Attest(process.Peer(geteuid()), clock_.MonoNow() + 1s, [&](Result<Findings>) {
+        answered = true;
+        attestation.reset();
+      });
+  clock_.Advance(1s);
+  EXPECT_TRUE(answered);
+}
+
+TEST_F(AttestorSetTest, RefusesACallerThatExitedInTheMiddle) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()));
+  process.Stop();
+  one_->Answer(Findings{{{"one", "a:1"}}, {}});
+  two_->Answer(Findings{});
+  EXPECT_EQ(Code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(), HasSubstr("exited during attestation"));
+}
+
+TEST_F(AttestorSetTest, RefusesACallerThatExitedBeforeAndAnswersOnlyLater) {
+  TestProcess process([] {});
+  const PeerProcess peer = process.Peer(geteuid());
+  process.Stop();
+  Ask(peer);
+  EXPECT_FALSE(result_);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  EXPECT_EQ(Code(), StatusCode::kUnavailable);
+  EXPECT_FALSE(one_->asked());
+}
+
+TEST_F(AttestorSetTest, RefusesACallerThatExecutedAnotherProgramInTheMiddle) {
+  TestProcess process([] {}, [] { TestProcess::ExecuteSleep("/bin/sleep"); });
+  Ask(process.Peer(geteuid()));
+  process.Continue();
+  ASSERT_TRUE(process.WaitForExecutable("/bin/sleep"));
+  one_->Answer(Findings{{{"one", "a:1"}}, {}});
+  two_->Answer(Findings{});
+  EXPECT_EQ(Code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(), HasSubstr("changed its executable"));
+}
+
+TEST_F(AttestorSetTest, RefusesACallerWhoseUidChangedSinceItConnected) {
+  LANYARD_NEEDS_ROOT();
+  TestProcess process([] { Become(kNobody); });
+  PeerProcess peer =
+      process.Peer(0);  // connected as root, as the child of a setuid program would see it the other way round
+  Ask(peer);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  EXPECT_EQ(Code(), StatusCode::kPermissionDenied);
+  EXPECT_THAT(Text(), HasSubstr("uid changed from 0 to 12345 since it connected; connect again"));
+  EXPECT_FALSE(one_->asked());
+
+  result_.reset();
+  peer.uid = kNobody;  // now the gid alone differs
+  Ask(peer);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  EXPECT_THAT(Text(), HasSubstr("gid changed from 0 to 12345"));
+}
+
+TEST_F(AttestorSetTest, RefusesACallerWhoseUidChangesInTheMiddle) {
+  LANYARD_NEEDS_ROOT();
+  TestProcess process([] {}, [] { Become(kNobody); });
+  Ask(process.Peer(0));
+  process.Continue();
+  ASSERT_TRUE(TestProcess::WaitFor([&] {
+    std::ifstream status("/proc/" + std::to_string(process.pid()) + "/status");
+    const std::string text{std::istreambuf_iterator<char>(status), {}};
+    return text.find("Uid:\t12345") != std::string::npos;
+  }));
+  one_->Answer(Findings{});
+  two_->Answer(Findings{});
+  EXPECT_EQ(Code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(), HasSubstr("changed its user or groups"));
+}
+
+TEST_F(AttestorSetTest, WithoutAttestorsFindsNothingAndStillChecksTheCaller) {
+  AttestorSet none(loop_, clock_, {});
+  TestProcess process([] {});
+  attestation_ = none.Attest(process.Peer(geteuid()), clock_.MonoNow() + 1s,
+                             [this](Result<Findings> r) { result_ = std::move(r); });
+  EXPECT_FALSE(result_);
+  process.Stop();
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  EXPECT_EQ(Code(), StatusCode::kUnavailable);
+}
+
+}  // namespace
+}  // namespace lanyard

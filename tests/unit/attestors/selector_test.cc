@@ -1,0 +1,130 @@
+#include "attestors/selector.h"
+
+#include <gtest/gtest.h>
+
+#include "attestors/attestor.h"
+
+namespace lanyard {
+namespace {
+
+StatusCode CheckCode(std::string_view text) {
+  const Result<Selector> selector = Selector::Parse(text);
+  return selector.ok() ? CheckSelector(*selector).status().code() : selector.status().code();
+}
+
+TEST(SelectorTest, SplitsAtTheFirstColonOnly) {
+  const Result<Selector> selector = Selector::Parse("process:cgroup:pids:/a:b");
+  ASSERT_TRUE(selector.ok());
+  EXPECT_EQ(selector->type, "process");
+  EXPECT_EQ(selector->value, "cgroup:pids:/a:b");
+  EXPECT_EQ(selector->str(), "process:cgroup:pids:/a:b");
+}
+
+TEST(SelectorTest, RefusesTextThatIsNoSelector) {
+  for (std::string_view text :
+       {"", "unix", ":uid:1", "unix:", "Unix:uid:1", "un ix:uid:1", "unix:path:/a\nb", "unix:user:\x01"}) {
+    EXPECT_EQ(Selector::Parse(text).status().code(), StatusCode::kInvalidArgument) << text;
+  }
+  EXPECT_FALSE(Selector::Parse("unix:path:/" + std::string(5000, 'a')).ok());
+}
+
+TEST(SelectorTest, AcceptsEveryKindInItsForm) {
+  const std::string hex(64, 'a');
+  for (const std::string& text : std::vector<std::string>{"unix:uid:0",
+                                                          "unix:uid:4294967294",
+                                                          "unix:user:agents",
+                                                          "unix:gid:1000",
+                                                          "unix:group:a b",
+                                                          "unix:supplementary_gid:4",
+                                                          "unix:supplementary_group:adm",
+                                                          "unix:path:/usr/bin/x:y",
+                                                          "unix:path:/",
+                                                          "unix:sha256:" + hex,
+                                                          "process:cgroup:/",
+                                                          "process:cgroup:/a.slice/b.service",
+                                                          "process:cgroup:pids:/a",
+                                                          "process:cgroup:name=systemd:/a",
+                                                          "process:scope:run-1.scope",
+                                                          "process:ancestor:/usr/bin/sh",
+                                                          "process:ancestor_sha256:" + hex,
+                                                          "process:loginuid:1000",
+                                                          "process:tty:none",
+                                                          "process:tty:pts/3",
+                                                          "process:ns:net:host",
+                                                          "process:ns:mnt:4026531841",
+                                                          "process:traced:false",
+                                                          "process:no_new_privs:true"}) {
+    EXPECT_EQ(CheckCode(text), StatusCode::kOk) << text;
+  }
+}
+
+TEST(SelectorTest, RefusesValuesThatCouldNeverMatch) {
+  for (const std::string& text : std::vector<std::string>{"unix:uid:",
+                                                          "unix:uid:01",
+                                                          "unix:uid:-1",
+                                                          "unix:uid:+1",
+                                                          "unix:uid: 1",
+                                                          "unix:uid:1x",
+                                                          "unix:uid:4294967296",
+                                                          "unix:uid",
+                                                          "unix:path:bin/x",
+                                                          "unix:path:/a/../b",
+                                                          "unix:path:/a/./b",
+                                                          "unix:path:/a//b",
+                                                          "unix:path:/a/",
+                                                          "unix:sha256:abc",
+                                                          "unix:sha256:" + std::string(64, 'A'),
+                                                          "unix:sha256:" + std::string(65, 'a'),
+                                                          "process:cgroup:a",
+                                                          "process:cgroup::/a",
+                                                          "process:cgroup:cpu,cpuacct:/a",
+                                                          "process:cgroup:/../a",
+                                                          "process:scope:a.service",
+                                                          "process:scope:.scope",
+                                                          "process:scope:a/b.scope",
+                                                          "process:traced:yes",
+                                                          "process:no_new_privs:1",
+                                                          "process:ns:net",
+                                                          "process:ns:time:1",
+                                                          "process:ns:net:01",
+                                                          "process:ns:net:hosts",
+                                                          "process:loginuid:unset"}) {
+    EXPECT_EQ(CheckCode(text), StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(SelectorTest, NamesTheValidKindsWhenOneIsUnknown) {
+  const Status status = CheckSelector({"unix", "usr:bob"}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(Message(status).find("uid, user, gid"), std::string_view::npos) << status;
+  // never selectors: what a process writes itself
+  for (std::string_view text : {"process:cmdline:x", "process:env:A=b", "process:cwd:/x"}) {
+    EXPECT_EQ(CheckCode(text), StatusCode::kInvalidArgument) << text;
+  }
+}
+
+TEST(SelectorTest, LeavesOtherAttestorsTypesToThem) {
+  EXPECT_EQ(CheckCode("docker:image_id:x"), StatusCode::kNotFound);
+}
+
+TEST(SelectorTest, WhatAProcessCanSetItselfOnlyNarrows) {
+  for (const SelectorKind& kind : SelectorKinds()) {
+    const bool own_choice = kind.kind == "tty" || kind.kind == "ns" || kind.kind == "traced" ||
+                            kind.kind == "no_new_privs" || kind.kind == "loginuid";
+    EXPECT_EQ(kind.strength == SelectorStrength::kNarrowsOnly, own_choice) << kind.kind;
+  }
+}
+
+TEST(GapTest, CoversWholeWordsOnly) {
+  const Gap gap{"process:cgroup:cpu", Error(StatusCode::kUnavailable, "x")};
+  EXPECT_TRUE(Covers(gap, {"process", "cgroup:cpu:/a"}));
+  EXPECT_TRUE(Covers(gap, {"process", "cgroup:cpu"}));
+  EXPECT_FALSE(Covers(gap, {"process", "cgroup:cpuset:/a"}));
+  EXPECT_FALSE(Covers(gap, {"process", "cgroup:/a"}));
+  EXPECT_TRUE(Covers({"unix", gap.why}, {"unix", "uid:1"}));
+  EXPECT_FALSE(Covers({"unix", gap.why}, {"unixoid", "uid:1"}));
+  EXPECT_FALSE(Covers({"", gap.why}, {"unix", "uid:1"}));
+}
+
+}  // namespace
+}  // namespace lanyard
