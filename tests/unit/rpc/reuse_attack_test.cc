@@ -37,7 +37,9 @@ class ReuseAttackTest : public RpcTest {
  protected:
   void Attack(int connections_of_each) {
     Seen seen;
-    Serve({{"/lanyard.test.Echo/Pid", [&](Call& call) { return std::make_unique<PidCheck>(call, seen); }}});
+    Methods methods;
+    methods["/lanyard.test.Echo/Pid"] = [&](Call& call) { return std::make_unique<PidCheck>(call, seen); };
+    Serve(std::move(methods), {.max_connections_per_uid = 1000});
     const long sent = WhileServing([&] {
       FILE* attack = popen(
           (std::string(LANYARD_RAW_CLIENT) + " attack " + path() + " " + std::to_string(connections_of_each)).c_str(),
@@ -50,7 +52,8 @@ class ReuseAttackTest : public RpcTest {
     EXPECT_GT(sent, connections_of_each * 8 * 10 / 2);
     EXPECT_GT(seen.calls, 0u) << "nothing was tried";
     EXPECT_EQ(seen.wrong, 0u) << "of " << seen.calls;
-    RecordProperty("looked", static_cast<int>(seen.calls));
+    std::printf("%ld requests sent, %lu became calls, looked at %lu times\n", sent,
+                static_cast<unsigned long>(server_->stats().calls), static_cast<unsigned long>(seen.calls));
     server_.reset();
   }
 };
