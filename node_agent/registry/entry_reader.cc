@@ -194,7 +194,7 @@ Result<FileContent> ReadEntries(std::string_view text, std::string_view file_nam
   YamlErrors errors;
   for (const YamlNode& document : documents) {
     if (document.IsNull()) continue;  // "---" with nothing after it
-    if (!errors.Add(document.RequireKnownKeys({"entries"}))) continue;
+    if (!errors.Add(document.RequireKnownKeys({"entries"})) && document.kind() != YamlNode::Kind::kMap) continue;
     const YamlNode* entries = document.Find("entries");
     if (entries == nullptr) {
       errors.Add(document.Fail("the document has no entries: write 'entries: []' for none"));

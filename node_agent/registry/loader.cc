@@ -147,7 +147,8 @@ class Load {
       files = *std::move(listed);
     } else if (const auto* kept = PreviousOf(path); kept != nullptr && !kept->empty() && !kept->contains(path)) {
       // It was a directory with files; now it is gone, or something else is in its place.
-      return KeepPath(path, Error(StatusCode::kNotFound, "registry directory {}: not a directory any more", path));
+      return KeepPath(path,
+                      Error(StatusCode::kNotFound, "registry directory {} is not there any more: restore it", path));
     }
     auto& good = result_.last_good[path];
     for (const std::string& file : files) {
