@@ -19,7 +19,8 @@ Result<std::optional<Ancestry>> Walk(const ProcDir& process) {
   std::shared_ptr<const ProcDir> last;
   const ProcDir* child = &process;
   ASSIGN_OR_RETURN(ProcStat child_stat, ReadStat(process));
-  for (int level = 0; child_stat.parent != 0; ++level) {
+  // 0: none in this pid namespace. Pid 1 is everybody's ancestor and says nothing about anybody.
+  for (int level = 0; child_stat.parent > 1; ++level) {
     if (level == kMaxLevels) {
       ancestry.gap = Error(StatusCode::kResourceExhausted, "more than {} ancestors", kMaxLevels);
       break;

@@ -1,4 +1,4 @@
-// The living ancestors of a process, parent first.
+// The living ancestors of a process, parent first; without pid 1, which is everybody's.
 //
 // Each step is checked so that a pid that is reused meanwhile is noticed: the parent must have started no later than
 // its child, and the child must still name it as its parent after it was read. A parent that ends in the middle hands

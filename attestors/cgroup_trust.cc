@@ -25,8 +25,14 @@ bool CouldWrite(const struct statx& file, const ProcStatus& caller) {
 
 constexpr unsigned kWanted = STATX_MODE | STATX_UID | STATX_GID | STATX_TYPE;
 
+struct HierarchyRoot {
+  std::string path;
+  bool writable;  // by the caller
+};
+
 // The directory that shows the root of the cgroup's hierarchy.
-Result<std::string> FindHierarchy(const CgroupMembership& cgroup, const MountTable& mounts) {
+Result<HierarchyRoot> FindHierarchy(const CgroupMembership& cgroup, const ProcStatus& caller,
+                                    const MountTable& mounts) {
   for (const Mount& mount : mounts.cgroups) {
     const bool holds = cgroup.v2()
                            ? mount.fs_type == "cgroup2"
@@ -35,7 +41,8 @@ Result<std::string> FindHierarchy(const CgroupMembership& cgroup, const MountTab
     struct statx info {};
     if (statx(AT_FDCWD, mount.mount_point.c_str(), AT_SYMLINK_NOFOLLOW, kWanted | STATX_MNT_ID, &info) != 0) continue;
     // Another file system may be mounted on top of it: then the path leads there.
-    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id) return mount.mount_point;
+    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id)
+      return HierarchyRoot{mount.mount_point, CouldWrite(info, caller)};
   }
   return Error(StatusCode::kFailedPrecondition, "the hierarchy is not mounted from its root where the node agent runs");
 }
@@ -61,17 +68,17 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
   }
   if (caller.uid.effective == 0) return CgroupTrust::kTrusted;
 
-  Result<std::string> root = FindHierarchy(cgroup, mounts);
+  Result<HierarchyRoot> root = FindHierarchy(cgroup, caller, mounts);
   if (!root.ok()) return Annotate(root.status(), "check who may write cgroup {}", cgroup.path);
-  std::string path = *root;
+  if (root->writable) return CgroupTrust::kCallerCouldWriteIt;
+  std::string path = root->path;
   std::string_view rest = cgroup.path == "/" ? std::string_view() : std::string_view(cgroup.path);
-  while (true) {
-    ASSIGN_OR_RETURN(const bool writable, CallerCouldWrite(path, caller));
-    if (writable) return CgroupTrust::kCallerCouldWriteIt;
-    if (rest.empty()) break;
+  while (!rest.empty()) {
     const size_t end = std::min(rest.find('/', 1), rest.size());
     path += rest.substr(0, end);
     rest.remove_prefix(end);
+    ASSIGN_OR_RETURN(const bool writable, CallerCouldWrite(path, caller));
+    if (writable) return CgroupTrust::kCallerCouldWriteIt;
   }
   // cgroups(7): v2 moves processes by cgroup.procs and threads by cgroup.threads, v1 by cgroup.procs and tasks.
   ASSIGN_OR_RETURN(const bool procs, CallerCouldWrite(path + "/cgroup.procs", caller));

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 
+#include "node_agent/base/file.h"
 #include "pki/digest.h"
 
 namespace lanyard {
@@ -27,7 +28,8 @@ constexpr uint64_t kBcachefsMagic = 0xca451a4e;
 // A mount of our own user namespace's root: made in a mount namespace that this user namespace owns.
 Result<bool> MountNamespaceIsOurs(const ReadRequest& request) {
   // First the list, then the owner: a process can go from a namespace of ours to one of its own, not back.
-  ASSIGN_OR_RETURN(const std::string text, request.process->Read("mountinfo", kMaxMountInfo));
+  ASSIGN_OR_RETURN(const UniqueFd list, request.process->OpenFile("mountinfo"));
+  ASSIGN_OR_RETURN(const std::string text, ReadFd(list.get(), kMaxMountInfo, "mountinfo of the caller"));
   ASSIGN_OR_RETURN(const std::vector<Mount> mounts, ParseMountInfo(text));
   const bool there =
       std::any_of(mounts.begin(), mounts.end(), [&](const Mount& m) { return m.id == request.executable.mount_id; });

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
 
 #include "node_agent/base/file.h"
@@ -56,7 +57,19 @@ Result<ProcDir> ProcDir::Open(pid_t pid) {
 Result<std::string> ProcDir::Read(const char* name, size_t max_bytes) const {
   const UniqueFd file(openat(fd_.get(), name, O_RDONLY | O_CLOEXEC));
   if (!file) return ErrnoStatus(errno, fmt::format("open /proc/{}/{}", pid_, name));
-  return ReadFd(file.get(), max_bytes, fmt::format("/proc/{}/{}", pid_, name));
+  // The kernel makes the whole text at the first read, which nearly always is the last one too.
+  std::string text(std::min<size_t>(max_bytes + 1, 8192), '\0');
+  ssize_t got = 0;
+  do {
+    got = read(file.get(), text.data(), text.size());
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) return ErrnoStatus(errno, fmt::format("read /proc/{}/{}", pid_, name));
+  const bool whole = static_cast<size_t>(got) < text.size();
+  text.resize(static_cast<size_t>(got));
+  if (whole) return text;
+  ASSIGN_OR_RETURN(const std::string rest, ReadFd(file.get(), max_bytes - std::min(max_bytes, text.size()),
+                                                  fmt::format("/proc/{}/{}", pid_, name)));
+  return text + rest;
 }
 
 Result<std::string> ProcDir::ReadLink(const char* name) const {

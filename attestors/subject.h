@@ -28,6 +28,7 @@ class ProcDir {
   // NotFound when there is no such process.
   static Result<ProcDir> Open(pid_t pid);
 
+  // A text that the kernel makes in one piece (status, stat, cgroup, loginuid), not one of many records like mountinfo.
   // NotFound once the process is gone.
   Result<std::string> Read(const char* name, size_t max_bytes) const;
   Result<std::string> ReadLink(const char* name) const;

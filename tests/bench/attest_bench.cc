@@ -48,7 +48,11 @@ void Measure(std::string_view which, const PeerProcess& peer, int rounds) {
   std::unique_ptr<Attestation> attestation;
   std::function<void()> next = [&] {
     attestation = set.Attest(peer, clock->MonoNow() + std::chrono::seconds(5), [&](Result<Findings> findings) {
-      if (!findings.ok() || !findings->gaps.empty()) std::abort();
+      if (!findings.ok() || !findings->gaps.empty()) {
+        const Status why = findings.ok() ? findings->gaps[0].why : findings.status();
+        std::fprintf(stderr, "cannot measure: %s\n", why.ToString().c_str());
+        std::exit(1);
+      }
       selectors = findings->selectors.size();
       if (--left == rounds) begun = CpuMicroseconds();
       left > 0 ? next() : loop.Stop();
