@@ -39,7 +39,7 @@ struct CaOptions {
   KeyType key_type = KeyType::kEcP256;                          // of roots made from now on
   std::chrono::seconds ca_ttl = std::chrono::hours(720);        // of roots made from now on
   std::chrono::seconds usual_leaf_ttl = std::chrono::hours(1);  // spares the first SVID a wait for the disk
-  std::optional<GivenIssuer> given;
+  std::optional<GivenIssuer> given = std::nullopt;
 };
 
 enum class AuthorityPhase {

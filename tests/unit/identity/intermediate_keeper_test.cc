@@ -1,0 +1,186 @@
+#include "node_agent/identity/intermediate_keeper.h"
+
+#include "tests/support/openssl_cli.h"
+#include "tests/unit/identity/identity_fixture.h"
+
+namespace lanyard::testing {
+namespace {
+
+constexpr char kCaExtensions[] =
+    "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n";
+
+// All certificates are made by openssl: see OpensslCli::MakeCertificate for the commands.
+struct IntermediateKeeperTest : ::testing::Test {
+  OpensslCli openssl;
+  TempDir temp;
+  World world;
+  CaOptions options{.trust_domain = ExampleOrg()};
+  std::unique_ptr<CaKeeper> keeper;
+  std::optional<DataDirLock> lock = DataDirLock::Acquire(temp.Path("data")).value();
+
+  void SetUp() override {
+    world.clock.JumpWall(
+        std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - world.clock.WallNow()) + 5s);
+    openssl.MakeCertificate("root", "", kCaExtensions, "/O=Upstream/CN=root");
+    openssl.MakeCertificate("one", "root", kCaExtensions, "/O=Upstream/CN=one", "20");
+    openssl.MakeCertificate("two", "root", kCaExtensions, "/O=Upstream/CN=two", "10");
+    temp.MakeDir("given", 0700);
+    options.given = {temp.Path("given/issuer.pem"), temp.Path("given/issuer.key"), temp.Path("given/roots.pem")};
+    Give("one");
+    Put(options.given->upstream_roots, openssl.Read("root.crt"), 0644);
+  }
+  // As a deployment tool does: a new file in place of the old one.
+  static void Put(const std::string& path, const std::string& text, mode_t mode) {
+    std::ofstream(path + ".new", std::ios::binary) << text;
+    chmod((path + ".new").c_str(), mode);
+    std::filesystem::rename(path + ".new", path);
+  }
+  void Give(const std::string& name) {
+    Put(options.given->issuer_cert, openssl.Read(name + ".crt"), 0644);
+    Put(options.given->issuer_key, openssl.Read(name + ".key"), 0600);
+  }
+  Status Start() {
+    auto made = MakeEmbeddedCa(options, *lock, world.loop, world.clock);
+    if (made.ok()) keeper = *std::move(made);
+    return made.status();
+  }
+  X509Svid Issue(std::chrono::seconds ttl = 3600s) {
+    std::optional<Result<X509Svid>> answer;
+    keeper->source().Issue({.entry = MakeEntry("refund"), .ttl = ttl},
+                           [&](Result<X509Svid> svid) { answer = std::move(svid); });
+    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+    return answer->value();
+  }
+  std::string Signer() { return keeper->Show().at(0).id; }
+  void Reload() {
+    keeper->Reload();
+    world.Settle();
+  }
+};
+
+TEST_F(IntermediateKeeperTest, LeavesCarryTheIntermediateAndVerifyByOpenssl) {
+  const Status started = Start();
+  ASSERT_TRUE(started.ok()) << Text(started);
+  const X509Svid svid = Issue();
+  ASSERT_EQ(svid.chain().size(), 2u);
+  openssl.Write("leaf.pem", svid.leaf().ToPem());
+  openssl.Write("tail.pem", svid.chain()[1].ToPem());
+  openssl.Run("verify -CAfile root.crt -untrusted tail.pem leaf.pem");
+  EXPECT_EQ(keeper->source().bundle()->x509_authorities().size(), 1u);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kGood);
+}
+
+TEST_F(IntermediateKeeperTest, TakesNewFilesAndTellsThatAnotherAuthoritySigns) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = Signer();
+  int signers = 0;
+  keeper->source().OnSignerChange([&] { ++signers; });
+  Give("two");
+  Reload();
+  EXPECT_NE(Signer(), first);
+  EXPECT_EQ(signers, 1);
+  Reload();
+  EXPECT_EQ(signers, 1) << "nothing has changed";
+}
+
+TEST_F(IntermediateKeeperTest, NoticesNewFilesByItself) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = Signer();
+  Give("two");
+  EXPECT_TRUE(RunUntil(world.loop, [&] {
+    world.clock.Advance(100ms);  // the watcher waits until the burst is over
+    return Signer() != first;
+  }));
+}
+
+TEST_F(IntermediateKeeperTest, AKeyThatDoesNotBelongToTheCertificateIsRefusedAndTheLastGoodOneSignsOn) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = Signer();
+  Put(options.given->issuer_cert, openssl.Read("two.crt"), 0644);
+  Reload();
+  EXPECT_EQ(Signer(), first);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kDegraded);
+  EXPECT_THAT(keeper->health().text, HasSubstr(options.given->issuer_key));
+  Issue();
+  Put(options.given->issuer_key, openssl.Read("two.key"), 0600);  // the second half of the replacement
+  Reload();
+  EXPECT_NE(Signer(), first);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kGood);
+}
+
+TEST_F(IntermediateKeeperTest, GarbageAndVanishedFilesKeepTheLastGoodOne) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = Signer();
+  for (const std::string& path :
+       {options.given->issuer_cert, options.given->issuer_key, options.given->upstream_roots}) {
+    std::ifstream in(path);
+    const std::string good((std::istreambuf_iterator<char>(in)), {});
+    Put(path, "garbage", 0600);
+    Reload();
+    EXPECT_EQ(Signer(), first);
+    EXPECT_THAT(keeper->health().text, HasSubstr(path));
+    std::filesystem::remove(path);
+    Reload();
+    EXPECT_EQ(Signer(), first);
+    Issue();
+    Put(path, good, path == options.given->issuer_key ? 0600 : 0644);
+    Reload();
+    EXPECT_EQ(keeper->health().level, HealthLevel::kGood) << keeper->health().text;
+  }
+}
+
+TEST_F(IntermediateKeeperTest, AnIssuerThatTheUpstreamRootsDoNotVouchForIsRefused) {
+  openssl.MakeCertificate("stranger", "", kCaExtensions, "/O=Stranger/CN=root");
+  Put(options.given->upstream_roots, openssl.Read("stranger.crt"), 0644);
+  EXPECT_THAT(Text(Start()), HasSubstr("does not verify against upstream_roots"));
+}
+
+TEST_F(IntermediateKeeperTest, ACertificateThatMayNotSignIsRefused) {
+  openssl.MakeCertificate("leaf", "root", "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n");
+  Give("leaf");
+  EXPECT_THAT(Text(Start()), HasSubstr(options.given->issuer_cert));
+}
+
+TEST_F(IntermediateKeeperTest, AnIssuerOfAnotherTrustDomainIsRefused) {
+  openssl.MakeCertificate("foreign", "root",
+                          std::string(kCaExtensions) + "subjectAltName=URI:spiffe://other.example\n");
+  Give("foreign");
+  EXPECT_FALSE(Start().ok());
+}
+
+TEST_F(IntermediateKeeperTest, AKeyThatOthersCanReadIsRefused) {
+  chmod(options.given->issuer_key.c_str(), 0644);
+  const Status started = Start();
+  EXPECT_EQ(started.code(), StatusCode::kPermissionDenied);
+  EXPECT_THAT(Text(started), HasSubstr("issuer_key"));
+}
+
+TEST_F(IntermediateKeeperTest, ALeafEndsWithItsIssuerAndHealthWarnsBefore) {
+  ASSERT_TRUE(Start().ok());
+  const WallTime end = keeper->Show()[0].not_after;
+  world.clock.JumpWall(std::chrono::floor<std::chrono::seconds>(end - world.clock.WallNow()) - 600s);
+  world.Pass(60s, 30s);
+  EXPECT_EQ(Issue(3600s).not_after(), end);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kDegraded);
+  EXPECT_THAT(keeper->health().text, HasSubstr(options.given->issuer_cert));
+  world.Pass(600s, 30s);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kBroken);
+}
+
+TEST_F(IntermediateKeeperTest, RotationIsUpToWhoeverIssuedIt) {
+  ASSERT_TRUE(Start().ok());
+  Status answer;
+  keeper->Rotate([&](Status status) { answer = std::move(status); });
+  world.Settle();
+  EXPECT_EQ(answer.code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(IntermediateKeeperTest, MayBeDestroyedWhileReadingItsFiles) {
+  ASSERT_TRUE(Start().ok());
+  keeper->Reload();
+  keeper.reset();
+  world.Settle();
+}
+
+}  // namespace
+}  // namespace lanyard::testing

@@ -1,0 +1,168 @@
+#include "node_agent/identity/update_hub.h"
+
+#include <algorithm>
+
+#include "tests/unit/identity/identity_fixture.h"
+
+namespace lanyard::testing {
+namespace {
+
+struct UpdateHubTest : ::testing::Test {
+  World world;
+  FakeSource source{world.loop, world.clock};
+  SvidCache cache{source, world.loop, world.clock, SvidCacheOptions{.default_ttl = 1h}, [] { return 0.5; }};
+  std::unique_ptr<UpdateHub> hub = std::make_unique<UpdateHub>(cache, source, world.clock);
+
+  struct Stream {
+    std::unique_ptr<UpdateHub::Subscription> subscription;
+    std::vector<Update> updates;
+  };
+  std::unique_ptr<Stream> Open(std::vector<EntryPtr> interest = {}) {
+    auto stream = std::make_unique<Stream>();
+    stream->subscription = hub->Subscribe([raw = stream.get()](Update update) { raw->updates.push_back(update); });
+    stream->subscription->SetInterest(std::move(interest));
+    return stream;
+  }
+};
+
+TEST_F(UpdateHubTest, CallsOnlyThoseWhoShowTheEntry) {
+  const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
+  const auto first = Open({one}), both = Open({one, two}), second = Open({two}), none = Open();
+  hub->NotifyEntries(std::vector{one});
+  EXPECT_TRUE(first->updates.empty()) << "never before the call has returned";
+  world.Pass(10ms);
+  EXPECT_EQ(first->updates.size(), 1u);
+  EXPECT_TRUE(first->updates[0].svids);
+  EXPECT_FALSE(first->updates[0].bundle);
+  EXPECT_EQ(both->updates.size(), 1u);
+  EXPECT_TRUE(second->updates.empty());
+  EXPECT_TRUE(none->updates.empty());
+}
+
+TEST_F(UpdateHubTest, ABatchOfChangesIsOneCall) {
+  const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
+  const auto stream = Open({one, two});
+  hub->NotifyEntries(std::vector{one});
+  hub->NotifyEntries(std::vector{two, one});
+  source.ChangeBundle();
+  hub->NotifyRegistry();
+  world.Pass(10ms);
+  ASSERT_EQ(stream->updates.size(), 1u);
+  EXPECT_TRUE(stream->updates[0].svids && stream->updates[0].bundle && stream->updates[0].registry);
+}
+
+TEST_F(UpdateHubTest, FiftyRenewedSvidsAreOneCall) {
+  std::vector<EntryPtr> entries;
+  for (int i = 0; i < 50; ++i) entries.push_back(MakeEntry("agent" + std::to_string(i)));
+  const auto stream = Open(entries);
+  for (const EntryPtr& entry : entries) cache.Get(entry, [](Result<CachedSvidPtr>) {});
+  world.Pass(31min);
+  EXPECT_EQ(stream->updates.size(), 1u);
+}
+
+TEST_F(UpdateHubTest, ASlowSubscriberFindsOnlyTheNewestState) {
+  const EntryPtr entry = MakeEntry("refund");
+  std::vector<std::uint64_t> seen;
+  auto subscription = hub->Subscribe([&](Update) { seen.push_back(cache.Peek(entry)->version); });
+  subscription->SetInterest({entry});
+  cache.Get(entry, [](Result<CachedSvidPtr>) {});
+  world.Settle();
+  source.ChangeSigner();
+  world.Pass(5s, 10ms);
+  source.ChangeSigner();
+  source.ChangeSigner();
+  world.Pass(5s, 10ms);
+  ASSERT_FALSE(seen.empty());
+  EXPECT_LE(seen.size(), 2u);
+  EXPECT_EQ(seen.back(), cache.Peek(entry)->version);
+}
+
+TEST_F(UpdateHubTest, HoldsTheEntriesItShows) {
+  const EntryPtr entry = MakeEntry("refund");
+  auto stream = Open({entry});
+  cache.Get(entry, [](Result<CachedSvidPtr>) {});
+  world.Pass(31min);
+  EXPECT_EQ(source.asked.size(), 2u);
+  stream.reset();
+  world.Pass(31min);
+  EXPECT_EQ(cache.size(), 0u);
+  EXPECT_EQ(source.asked.size(), 2u);
+}
+
+TEST_F(UpdateHubTest, AnEntryThatIsNoLongerShownIsNoLongerTold) {
+  const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
+  const auto stream = Open({one});
+  stream->subscription->SetInterest({two});
+  hub->NotifyEntries(std::vector{one});
+  world.Pass(10ms);
+  EXPECT_TRUE(stream->updates.empty());
+}
+
+TEST_F(UpdateHubTest, ASubscriptionMayEndInsideItsOwnCallback) {
+  std::unique_ptr<UpdateHub::Subscription> subscription;
+  auto state = std::make_unique<int>(0);
+  subscription = hub->Subscribe([&subscription, state = std::move(state)](Update) {
+    subscription.reset();
+    ++*state;  // what the callback owns is still there
+  });
+  hub->NotifyBundles();
+  world.Pass(10ms);
+  EXPECT_EQ(subscription, nullptr);
+  EXPECT_EQ(hub->subscriptions(), 0u);
+  hub->NotifyBundles();
+  world.Pass(10ms);
+}
+
+TEST_F(UpdateHubTest, ASubscriptionEndedByAnothersCallbackIsNotCalled) {
+  std::vector<std::unique_ptr<UpdateHub::Subscription>> all(2);
+  int calls = 0;
+  for (auto& subscription : all) {
+    subscription = hub->Subscribe([&](Update) {
+      ++calls;
+      for (auto& other : all) other.reset();
+    });
+  }
+  hub->NotifyBundles();
+  world.Pass(10ms);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST_F(UpdateHubTest, ACallbackMaySubscribeAnotherAndChangeItsInterest) {
+  const EntryPtr entry = MakeEntry("refund");
+  std::unique_ptr<Stream> opened;
+  std::unique_ptr<UpdateHub::Subscription> subscription;
+  subscription = hub->Subscribe([&](Update) {
+    subscription->SetInterest({entry});
+    if (!opened) opened = Open({entry});
+  });
+  hub->NotifyRegistry();
+  world.Pass(10ms);
+  ASSERT_NE(opened, nullptr);
+  hub->NotifyEntries(std::vector{entry});
+  world.Pass(10ms);
+  EXPECT_EQ(opened->updates.size(), 1u);
+}
+
+TEST_F(UpdateHubTest, ThousandsOfSubscribersLetOtherWorkIn) {
+  std::vector<std::unique_ptr<Stream>> streams;
+  for (int i = 0; i < 5000; ++i) streams.push_back(Open());
+  const auto called = [&] {
+    return std::count_if(streams.begin(), streams.end(), [](const auto& stream) { return !stream->updates.empty(); });
+  };
+  hub->NotifyBundles();
+  std::ptrdiff_t called_before_other_work = -1;
+  const auto other_work = world.clock.CallAfter(kUpdateBatchWindow, [&] { called_before_other_work = called(); });
+  world.clock.Advance(10ms);
+  EXPECT_EQ(called_before_other_work, static_cast<std::ptrdiff_t>(kUpdateSlice));
+  EXPECT_EQ(called(), 5000);
+}
+
+TEST_F(UpdateHubTest, ASubscriptionMayOutliveTheHub) {
+  const auto stream = Open({MakeEntry("refund")});
+  hub.reset();
+  source.ChangeBundle();
+  stream->subscription->SetInterest({});
+}
+
+}  // namespace
+}  // namespace lanyard::testing
