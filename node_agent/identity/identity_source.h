@@ -35,6 +35,7 @@ class IdentitySource {
 
   // Makes a new key and certificate for the entry. `done` runs once, on the loop thread, after Issue() has returned;
   // not at all when the source is destroyed first. Unavailable while nothing can sign, with the reason.
+  // Always answers in bounded time: whoever waits for a network sets a deadline of its own.
   virtual void Issue(IssueRequest request, IssueDone done) = 0;
 
   // The trust domain's own bundle; null until the source is ready.
