@@ -8,6 +8,7 @@
 
 #include <condition_variable>
 #include <cstdlib>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -97,7 +98,9 @@ class AsyncServer : public RpcServer, private CallOwner {
         {"grpc.enable_channelz", 0},
         {"grpc.http2.hpack_table_size.decoder", 0},
         {"grpc.http2.hpack_table_size.encoder", 0},
-        {"grpc.http2.bdp_probe", 0},  // pings that measure a network which is not there
+        {"grpc.keepalive_time_ms",
+         std::numeric_limits<int>::max()},  // the kernel tells when a peer goes; a stopped one keeps its stream
+        {"grpc.http2.bdp_probe", 0},        // pings that measure a network which is not there
         {"grpc.experimental.tcp_read_chunk_size", 256},
         {"grpc.experimental.tcp_min_read_chunk_size", 256},
         {"grpc.experimental.tcp_max_read_chunk_size", 1024},

@@ -97,7 +97,8 @@ void ServerCall::ReadNext() {
 }
 
 void ServerCall::Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent) {
-  if (closed() || sending_) return;
+  if (closed()) return;
+  if (sending_) return Finish(Error(StatusCode::kInternal, "the agent sent a message before the last one had left"));
   sending_ = true;
   sent_ = std::move(sent);
   ++under_way_;
@@ -105,7 +106,8 @@ void ServerCall::Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent)
 }
 
 void ServerCall::Reply(grpc::ByteBuffer message) {
-  if (closed() || sending_) return;
+  if (closed()) return;
+  if (sending_) return Finish(Error(StatusCode::kInternal, "the agent sent a message before the last one had left"));
   finished_ = true;
   ++under_way_;
   stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, &finish_tag_);
