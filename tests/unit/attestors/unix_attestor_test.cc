@@ -235,6 +235,51 @@ TEST_F(UnixAttestorTest, AFileOfAForeignNamespaceExecutedThroughADescriptorForge
   EXPECT_THAT(found, Contains("unix:sha256:" + Sha256Sum(fake)));
 }
 
+// An overlay may have a FUSE file system below it, which shows us other bytes than it showed to exec.
+TEST_F(UnixAttestorTest, AnOverlayThatTheCallerMountedItselfHasNoHash) {
+  LANYARD_NEEDS_ROOT();
+  for (const char* name : {"lower", "empty", "merged"}) {
+    ASSERT_EQ(mkdir(directory_.File(name).c_str(), 0755), 0);
+  }
+  directory_.CopyOfSleep("lower/agent");
+  const std::string merged = directory_.File("merged"), program = merged + "/agent";
+  const std::string options = "lowerdir=" + directory_.File("lower") + ":" + directory_.File("empty");
+  TestProcess process(
+      [&] {
+        BecomeWithOwnProc();
+        EnterForgedNamespace(directory_.File("lower"), directory_.File("lower"));
+        if (mount("overlay", merged.c_str(), "overlay", MS_RDONLY, options.c_str()) != 0) _exit(87);
+      },
+      [&] { TestProcess::ExecuteSleep(program); });
+  if (!process.ready()) GTEST_SKIP() << "users cannot mount overlays here";
+  process.Continue();
+  ASSERT_TRUE(process.WaitForExecutable(program));
+  EXPECT_THAT(Attest(process.Peer(kNobody)), Not(Contains(StartsWith("unix:sha256:"))));
+}
+
+TEST_F(UnixAttestorTest, AnOverlayInANamespaceThatRootMadeHasAHash) {
+  LANYARD_NEEDS_ROOT();
+  for (const char* name : {"lower", "empty", "merged"}) {
+    ASSERT_EQ(mkdir(directory_.File(name).c_str(), 0755), 0);
+  }
+  const std::string original = directory_.CopyOfSleep("lower/agent");
+  const std::string merged = directory_.File("merged"), program = merged + "/agent";
+  const std::string options = "lowerdir=" + directory_.File("lower") + ":" + directory_.File("empty");
+  TestProcess process(
+      [&] {  // as a container runtime does
+        if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(88);
+        if (mount("overlay", merged.c_str(), "overlay", MS_RDONLY, options.c_str()) != 0) _exit(87);
+        Become(kNobody);
+      },
+      [&] { TestProcess::ExecuteSleep(program); });
+  if (!process.ready()) GTEST_SKIP() << "overlays cannot be mounted here";
+  process.Continue();
+  ASSERT_TRUE(process.WaitForExecutable(program));
+  const auto found = Attest(process.Peer(kNobody));
+  EXPECT_THAT(found, Contains("unix:sha256:" + Sha256Sum(original)));
+  EXPECT_THAT(found, Not(Contains(StartsWith("unix:path:"))));
+}
+
 TEST_F(UnixAttestorTest, WithoutTheExecutableOptionTouchesNoFile) {
   AttestorSet set(loop_, clock_, One(MakeUnixAttestor({.executable = false}, tools_)));
   TestProcess process([] {});
