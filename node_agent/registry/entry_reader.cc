@@ -74,13 +74,13 @@ class EntryReader {
         node_.RequireKnownKeys({"spiffe_id", "selectors", "x509_ttl", "jwt_ttl", "key_type", "dns_names",
                                 "federates_with", "hint", "environment", "tier", "owner", "tools", "may_begin"});
     if (!errors_.Add(keys) && node_.kind() != YamlNode::Kind::kMap) return nullptr;
-    std::vector<Selector> selectors = ReadSelectors();
     std::optional<SpiffeId> id;
     if (const YamlNode* spiffe_id = node_.Find("spiffe_id")) {
       id = errors_.Take(ReadAgentId(*spiffe_id, trust_domain_));
     } else {
       errors_.Add(node_.Fail("the entry has no spiffe_id"));
     }
+    std::vector<Selector> selectors = ReadSelectors();
     // Without an ID the rest is still checked, under the ID of the trust domain, so that all errors are told at once.
     Entry entry{.id = id ? *id : *SpiffeId::FromTrustDomainAndPath(trust_domain_, ""),
                 .selectors = std::move(selectors)};

@@ -107,12 +107,12 @@ TEST(EntryReaderTest, TellsAllErrorsOfAFileInItsOrder) {
                     "- spiffe_id: spiffe://other.org/a\n"
                     "  selectors: [\"unix:uid:1000\"]\n"
                     "  x509_ttl: 90\n"
-                    "  tear: high\n"
+                    "  teir: high\n"
                     "- selectors: []\n"
                     "entreis: []\n"),
             "f.yaml:2:3: spiffe://other.org/a is not in the trust domain example.org\n"
             "f.yaml:4:3: duration '90' has no unit: write for example 90s\n"
-            "f.yaml:5:3: unknown key 'tear' (did you mean 'tier'?)\n"
+            "f.yaml:5:3: unknown key 'teir' (did you mean 'tier'?)\n"
             "f.yaml:6:3: the entry has no spiffe_id\n"
             "f.yaml:6:3: the list of selectors is empty: such an entry would be everybody's\n"
             "f.yaml:7:1: unknown key 'entreis' (did you mean 'entries'?)");
