@@ -4,6 +4,7 @@ add_library(lanyard_flags INTERFACE)
 target_include_directories(lanyard_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(lanyard_flags INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wformat=2 -Wimplicit-fallthrough
+  -Wno-missing-field-initializers  # members left out of a designated initializer have their defaults
   -fno-omit-frame-pointer)
 
 if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")

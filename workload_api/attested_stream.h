@@ -19,8 +19,8 @@ namespace lanyard {
 template <class Request>
 class AttestedStream : public OneRequestHandler<Request> {
  public:
-  AttestedStream(Call& call, CallerServices& services, UpdateHub& hub)
-      : OneRequestHandler<Request>(call), caller_(services, call), hub_(hub) {}
+  AttestedStream(Call& incoming, CallerServices& services, UpdateHub& hub)
+      : OneRequestHandler<Request>(incoming), caller_(services, incoming), hub_(hub) {}
 
  protected:
   using OneRequestHandler<Request>::call;

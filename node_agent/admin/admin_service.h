@@ -30,7 +30,6 @@ struct AgentFacts {
   std::string version;
   std::string trust_domain;
   std::string environment;
-  std::string identity_source;  // "embedded_ca" or the file of a given intermediate
 };
 
 struct AdminServices {

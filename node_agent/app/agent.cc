@@ -17,6 +17,7 @@
 #include "node_agent/admin/admission.h"
 #include "node_agent/app/agent_health.h"
 #include "node_agent/app/config.h"
+#include "node_agent/app/version.h"
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/signals.h"
@@ -38,6 +39,12 @@ void ProtectProcess() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
+}
+
+// Hashing and name lookups may hang in their threads; signing shares the pool and must find one free. Before the pool's
+// first use.
+void SizeThreadPool() {
+  setenv("UV_THREADPOOL_SIZE", "8", /*overwrite=*/0);
 }
 
 SvidCacheOptions ToCacheOptions(const Config& config) {
@@ -72,6 +79,7 @@ class Agent {
 
   Status ServeWorkloads();
   Status ServeAdmin();
+  void OnConfig(const Result<Config>& config);
   std::vector<HealthFinding> Findings() const {
     return CollectFindings({*registry_, *ca_, svids_, workload_server_.get()});
   }
@@ -111,7 +119,7 @@ Agent::Agent(std::string config_path, Config config, DataDirLock lock, PeerResou
       registry_(std::move(registry)),
       tools_(loop, clock),
       attestors_(loop, clock, MakeAttestors(config_, tools_)),
-      svids_(ca_->source(), clock, ToCacheOptions(config_), MakeRandom()),
+      svids_(ca_->source(), loop, clock, ToCacheOptions(config_), MakeRandom()),
       hub_(svids_, ca_->source(), clock),
       denials_(clock),
       workload_{.caller = {.attestors = attestors_,
@@ -128,7 +136,7 @@ Agent::Agent(std::string config_path, Config config, DataDirLock lock, PeerResou
                 return ca_->source().health().level == HealthLevel::kBroken ? ServingStatus::kNotServing
                                                                             : ServingStatus::kServing;
               }),
-      admin_{.facts = {.version = LANYARD_VERSION,
+      admin_{.facts = {.version = std::string(kVersion),
                        .trust_domain = config_.trust_domain.name(),
                        .environment = std::string(EnvironmentName(config_.environment))},
              .findings = [this] { return Findings(); },
@@ -205,15 +213,18 @@ void Agent::Reload() {
   });
   ca_->Reload();
   loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
-                      [this](const Result<Config>& config) {
-                        for (const std::string& line : ErrorLines(config.status())) {
-                          LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
-                        }
-                        if (!config.ok()) return;
-                        SetLogLevel(config->log.level);
-                        svids_.SetOptions(ToCacheOptions(*config));
-                        LANYARD_LOG_INFO("log level and svid defaults are in force; other settings take a restart");
-                      });
+                      [this](const Result<Config>& config) { OnConfig(config); });
+}
+
+void Agent::OnConfig(const Result<Config>& config) {
+  if (!config.ok()) {
+    for (const std::string& line : ErrorLines(config.status()))
+      LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
+    return;
+  }
+  SetLogLevel(config->log.level);
+  svids_.SetOptions(ToCacheOptions(*config));
+  LANYARD_LOG_INFO("log level and svid defaults are in force; other settings take a restart");
 }
 
 void Agent::Drain() {
@@ -229,6 +240,7 @@ void Agent::Drain() {
 
 int RunAgent(const std::string& config_path) {
   ProtectProcess();
+  SizeThreadPool();
   Result<Config> config = LoadConfig(config_path);
   for (const std::string& line : ErrorLines(config.status())) LANYARD_LOG_ERROR("configuration: {}", line);
   if (!config.ok()) return 1;
@@ -254,6 +266,8 @@ int RunAgent(const std::string& config_path) {
   signals->reset();
   agent->reset();
   LANYARD_LOG_INFO("stopped");
+  // A pool thread may hang on a file system that a caller controls; the loop's destructor would wait for it.
+  if (loop.HasPendingWork()) _exit(0);
   return 0;
 }
 
