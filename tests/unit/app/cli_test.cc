@@ -21,7 +21,7 @@ struct Ran {
   std::string out, err;
 };
 
-Ran Run(std::vector<std::string> arguments) {
+Ran Lanyard(std::vector<std::string> arguments) {
   std::ostringstream out, err;
   const int code = RunCommandLine(std::move(arguments), Console{out, err});
   return {code, out.str(), err.str()};
@@ -49,7 +49,7 @@ TEST(CliTest, EveryVerbHasHelp) {
                                                        {"version"}};
   for (std::vector<std::string> verb : verbs) {
     verb.push_back("--help");
-    const Ran ran = Run(verb);
+    const Ran ran = Lanyard(verb);
     EXPECT_EQ(ran.code, kExitOk) << testing::PrintToString(verb);
     EXPECT_THAT(ran.out, HasSubstr("Usage:")) << testing::PrintToString(verb);
     EXPECT_THAT(ran.err, IsEmpty());
@@ -73,7 +73,7 @@ TEST(CliTest, WrongUsageIsTwoAndSaidOnStderr) {
                                              {"registry", "show"},
                                              {"registry", "check", "/tmp"},
                                              {"registry", "check", "--trust-domain", "a", "--config", "b", "/tmp"}}) {
-    const Ran ran = Run(line);
+    const Ran ran = Lanyard(line);
     EXPECT_EQ(ran.code, kExitUsage) << testing::PrintToString(line);
     EXPECT_THAT(ran.out, IsEmpty()) << testing::PrintToString(line);
     EXPECT_FALSE(ran.err.empty()) << testing::PrintToString(line);
@@ -91,7 +91,7 @@ TEST(CliTest, AnAgentThatIsNotThereIsThree) {
                                              {"ca", "show", "--admin-socket", socket},
                                              {"ca", "rotate", "--admin-socket", socket},
                                              {"registry", "list", "--admin-socket", socket}}) {
-    const Ran ran = Run(line);
+    const Ran ran = Lanyard(line);
     EXPECT_EQ(ran.code, kExitUnreachable) << testing::PrintToString(line);
     EXPECT_THAT(ran.err, AllOf(HasSubstr(socket), HasSubstr("no such socket"))) << testing::PrintToString(line);
     EXPECT_THAT(ran.out, IsEmpty());
@@ -99,24 +99,24 @@ TEST(CliTest, AnAgentThatIsNotThereIsThree) {
 }
 
 TEST(CliTest, PrintsTheVersion) {
-  EXPECT_EQ(Run({"version"}).out, "lanyard " LANYARD_VERSION "\n");
-  const auto json = nlohmann::json::parse(Run({"version", "--output", "json"}).out, nullptr, false);
+  EXPECT_EQ(Lanyard({"version"}).out, "lanyard " LANYARD_VERSION "\n");
+  const auto json = nlohmann::json::parse(Lanyard({"version", "--output", "json"}).out, nullptr, false);
   EXPECT_EQ(json.value("version", ""), LANYARD_VERSION);
 }
 
 TEST(CliTest, ConfigExamplePrintsTheExample) {
-  EXPECT_EQ(Run({"config", "example"}).out, ConfigExample());
+  EXPECT_EQ(Lanyard({"config", "example"}).out, ConfigExample());
 }
 
 TEST(CliTest, ConfigCheckNamesEveryErrorWithItsPosition) {
   TempDir dir;
   const std::string file =
       dir.Write("lanyard.yaml", "trust_domain: example.org\nenvironment: moon\nlog: {level: loud}\n");
-  const Ran ran = Run({"config", "check", file});
+  const Ran ran = Lanyard({"config", "check", file});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.err, AllOf(HasSubstr(file + ":2:1: "), HasSubstr(file + ":3:7: ")));
   EXPECT_THAT(ran.out, IsEmpty());
-  const auto json = nlohmann::json::parse(Run({"config", "check", file, "--output", "json"}).out, nullptr, false);
+  const auto json = nlohmann::json::parse(Lanyard({"config", "check", file, "--output", "json"}).out, nullptr, false);
   EXPECT_EQ(json.value("valid", true), false);
   EXPECT_EQ(json["errors"].size(), 2u);
 }
@@ -134,27 +134,27 @@ class ConfigCheckTest : public testing::Test {
 TEST_F(ConfigCheckTest, ChecksTheRegistryToo) {
   WriteConfig();
   dir_.Write("registry.yaml", "entries:\n  - spiffe_id: spiffe://other.org/a\n    selectors: [\"unix:uid:0\"]\n");
-  const Ran bad = Run({"config", "check", file_});
+  const Ran bad = Lanyard({"config", "check", file_});
   EXPECT_EQ(bad.code, kExitFailed);
   EXPECT_THAT(bad.err, HasSubstr(dir_.Path("registry.yaml:2:")));
 
   dir_.Write("registry.yaml", "entries:\n  - spiffe_id: spiffe://example.org/a\n    selectors: [\"unix:uid:0\"]\n");
-  const Ran good = Run({"config", "check", file_});
+  const Ran good = Lanyard({"config", "check", file_});
   EXPECT_EQ(good.code, kExitOk) << good.err;
   EXPECT_THAT(good.out, HasSubstr("1 registration entry"));
 }
 
 TEST_F(ConfigCheckTest, ARegistryThatIsNotThereIsAnError) {
   WriteConfig();
-  EXPECT_EQ(Run({"config", "check", file_}).code, kExitFailed);
+  EXPECT_EQ(Lanyard({"config", "check", file_}).code, kExitFailed);
 }
 
 TEST_F(ConfigCheckTest, RegistryCheckNeedsNoAgent) {
   WriteConfig();
   dir_.Write("registry.yaml", "entries:\n  - spiffe_id: spiffe://example.org/a\n    selectors: [\"unix:uid:0\"]\n");
-  EXPECT_EQ(Run({"registry", "check", "--config", file_}).code, kExitOk);
-  EXPECT_EQ(Run({"registry", "check", "--trust-domain", "example.org", dir_.Path("registry.yaml")}).code, kExitOk);
-  const Ran foreign = Run({"registry", "check", "--trust-domain", "other.org", dir_.Path("registry.yaml")});
+  EXPECT_EQ(Lanyard({"registry", "check", "--config", file_}).code, kExitOk);
+  EXPECT_EQ(Lanyard({"registry", "check", "--trust-domain", "example.org", dir_.Path("registry.yaml")}).code, kExitOk);
+  const Ran foreign = Lanyard({"registry", "check", "--trust-domain", "other.org", dir_.Path("registry.yaml")});
   EXPECT_EQ(foreign.code, kExitFailed);
   EXPECT_THAT(foreign.err, HasSubstr(dir_.Path("registry.yaml:2:")));
 }
@@ -171,11 +171,11 @@ TEST(CliTest, CaInitMakesTheAuthorityOnceAndShowReadsItOffline) {
   TempDir dir;
   const std::string config =
       dir.Write("lanyard.yaml", "trust_domain: example.org\ndata_dir: " + (dir.Path("data")) + "\n");
-  const Ran before = Run({"ca", "show", "--config", config});
+  const Ran before = Lanyard({"ca", "show", "--config", config});
   EXPECT_EQ(before.code, kExitFailed);
-  const Ran made = Run({"ca", "init", "--config", config, "--output", "json"});
+  const Ran made = Lanyard({"ca", "init", "--config", config, "--output", "json"});
   ASSERT_EQ(made.code, kExitOk) << made.err;
-  const Ran shown = Run({"ca", "show", "--config", config, "--output", "json"});
+  const Ran shown = Lanyard({"ca", "show", "--config", config, "--output", "json"});
   EXPECT_EQ(shown.code, kExitOk) << shown.err;
   const auto json = nlohmann::json::parse(shown.out, nullptr, false);
   ASSERT_EQ(json["authorities"].size(), 1u);

@@ -116,7 +116,7 @@ class FetchTest : public testing::Test {
   }
   ~FetchTest() override { server_->Shutdown(); }
 
-  Ran Run(std::vector<std::string> arguments, const char* option = "--socket") {
+  Ran Lanyard(std::vector<std::string> arguments, const char* option = "--socket") {
     arguments.insert(arguments.end(), {option, "unix://" + socket_});
     std::ostringstream out, err;
     const int code = RunCommandLine(std::move(arguments), Console{out, err});
@@ -132,10 +132,10 @@ class FetchTest : public testing::Test {
 };
 
 TEST_F(FetchTest, PrintsTheIdentityButNeverItsKey) {
-  const Ran text = Run({"fetch", "x509"});
+  const Ran text = Lanyard({"fetch", "x509"});
   EXPECT_EQ(text.code, kExitOk) << text.err;
   EXPECT_THAT(text.out, HasSubstr("spiffe://example.org/agent"));
-  const Ran json = Run({"fetch", "x509", "--output", "json"});
+  const Ran json = Lanyard({"fetch", "x509", "--output", "json"});
   EXPECT_THAT(text.out + json.out, Not(HasSubstr("PRIVATE KEY")));
   const auto parsed = nlohmann::json::parse(json.out, nullptr, false);
   EXPECT_EQ(parsed["svids"][0].value("spiffe_id", ""), "spiffe://example.org/agent");
@@ -143,7 +143,7 @@ TEST_F(FetchTest, PrintsTheIdentityButNeverItsKey) {
 }
 
 TEST_F(FetchTest, WritesFilesThatFitTogether) {
-  const Ran ran = Run({"fetch", "x509", "--write", dir_.Path("out")});
+  const Ran ran = Lanyard({"fetch", "x509", "--write", dir_.Path("out")});
   ASSERT_EQ(ran.code, kExitOk) << ran.err;
   const auto read = [&](const char* name) {
     std::ostringstream text;
@@ -160,9 +160,9 @@ TEST_F(FetchTest, WritesFilesThatFitTogether) {
 
 TEST_F(FetchTest, ChoosesTheIdentityThatWasAskedFor) {
   *api_.svids.add_svids() = authority_.Issue("/other");
-  const Ran other = Run({"fetch", "x509", "--spiffe-id", "spiffe://example.org/other"});
+  const Ran other = Lanyard({"fetch", "x509", "--spiffe-id", "spiffe://example.org/other"});
   EXPECT_THAT(other.out, AllOf(HasSubstr("spiffe://example.org/other"), Not(HasSubstr("spiffe://example.org/agent"))));
-  const Ran none = Run({"fetch", "x509", "--spiffe-id", "spiffe://example.org/admin", "--write", dir_.Path("out")});
+  const Ran none = Lanyard({"fetch", "x509", "--spiffe-id", "spiffe://example.org/admin", "--write", dir_.Path("out")});
   EXPECT_EQ(none.code, kExitDenied);
   EXPECT_THAT(none.err, HasSubstr("spiffe://example.org/agent, spiffe://example.org/other"));
   EXPECT_FALSE(std::filesystem::exists(dir_.Path("out")));
@@ -172,7 +172,7 @@ TEST_F(FetchTest, ADenialIsFourAndSaysWhoWasDenied) {
   api_.status = grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no identity issued");
   for (const std::vector<std::string>& line :
        {std::vector<std::string>{"fetch", "x509"}, {"fetch", "bundle"}, {"watch"}}) {
-    const Ran ran = Run(line);
+    const Ran ran = Lanyard(line);
     EXPECT_EQ(ran.code, kExitDenied);
     EXPECT_THAT(ran.err, AllOf(HasSubstr(fmt::format("uid {}", geteuid())), HasSubstr("lanyard registry list")));
     EXPECT_THAT(ran.out, IsEmpty());
@@ -181,51 +181,51 @@ TEST_F(FetchTest, ADenialIsFourAndSaysWhoWasDenied) {
 
 TEST_F(FetchTest, AnAgentThatCannotAnswerNowIsNotAnAgentThatIsAway) {
   api_.status = grpc::Status(grpc::StatusCode::UNAVAILABLE, "attestor docker: timed out");
-  const Ran ran = Run({"fetch", "x509"});
+  const Ran ran = Lanyard({"fetch", "x509"});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.err, HasSubstr("attestor docker: timed out"));
 }
 
 TEST_F(FetchTest, RefusesAKeyThatIsNotTheCertificates) {
   api_.svids.mutable_svids(0)->set_x509_svid_key(authority_.Issue("/agent").x509_svid_key());
-  const Ran ran = Run({"fetch", "x509", "--write", dir_.Path("out")});
+  const Ran ran = Lanyard({"fetch", "x509", "--write", dir_.Path("out")});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_FALSE(std::filesystem::exists(dir_.Path("out")));
 }
 
 TEST_F(FetchTest, RefusesACertificateForSomebodyElse) {
   api_.svids.mutable_svids(0)->set_spiffe_id("spiffe://example.org/admin");
-  EXPECT_EQ(Run({"fetch", "x509"}).code, kExitFailed);
+  EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
 }
 
 TEST_F(FetchTest, RefusesAnSvidThatItsBundleDoesNotVouchFor) {
   api_.svids.mutable_svids(0)->set_bundle(Authority::Make("example.org").root.certificate.der());
-  EXPECT_EQ(Run({"fetch", "x509"}).code, kExitFailed);
+  EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
 }
 
 TEST_F(FetchTest, RefusesAnSvidThatHasExpired) {
   *api_.svids.mutable_svids(0) = authority_.Issue("/agent", std::chrono::minutes(-1));
-  EXPECT_EQ(Run({"fetch", "x509"}).code, kExitFailed);
+  EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
 }
 
 TEST_F(FetchTest, BundleIsPemOrADocument) {
-  EXPECT_EQ(*Certificate::FromPem(Run({"fetch", "bundle"}).out), authority_.root.certificate);
-  const auto json = nlohmann::json::parse(Run({"fetch", "bundle", "--output", "json"}).out, nullptr, false);
+  EXPECT_EQ(*Certificate::FromPem(Lanyard({"fetch", "bundle"}).out), authority_.root.certificate);
+  const auto json = nlohmann::json::parse(Lanyard({"fetch", "bundle", "--output", "json"}).out, nullptr, false);
   EXPECT_EQ(json["spiffe://example.org"]["keys"].size(), 1u);
 }
 
 TEST_F(FetchTest, AskingForOneTrustDomainLeavesTheOthersOut) {
   const Authority partner = Authority::Make("partner.example");
   (*api_.bundles.mutable_bundles())["spiffe://partner.example"] = partner.root.certificate.der();
-  const Ran all = Run({"fetch", "bundle"});
+  const Ran all = Lanyard({"fetch", "bundle"});
   EXPECT_THAT(all.err, HasSubstr("several trust domains"));
-  const Ran one = Run({"fetch", "bundle", "--trust-domain", "partner.example"});
+  const Ran one = Lanyard({"fetch", "bundle", "--trust-domain", "partner.example"});
   EXPECT_EQ(*Certificate::FromPem(one.out), partner.root.certificate);
-  EXPECT_EQ(Run({"fetch", "bundle", "--trust-domain", "unknown.example"}).code, kExitFailed);
+  EXPECT_EQ(Lanyard({"fetch", "bundle", "--trust-domain", "unknown.example"}).code, kExitFailed);
 }
 
 TEST_F(FetchTest, WatchComesBackWhenTheStreamEnds) {
-  const Ran ran = Run({"watch", "--count", "2", "--output", "json"});
+  const Ran ran = Lanyard({"watch", "--count", "2", "--output", "json"});
   EXPECT_EQ(ran.code, kExitOk) << ran.err;
   EXPECT_EQ(api_.calls, 2);
   std::istringstream lines(ran.out);
@@ -245,13 +245,13 @@ TEST_F(FetchTest, HealthIsOneWhenFailingAndZeroWhenDegraded) {
   finding->set_severity(admin::v1::HEALTH_STATUS_DEGRADED);
   finding->set_text("broken file");
   finding->set_remedy("mend it");
-  const Ran degraded = Run({"health"}, "--admin-socket");
+  const Ran degraded = Lanyard({"health"}, "--admin-socket");
   EXPECT_EQ(degraded.code, kExitOk) << degraded.err;
   EXPECT_THAT(degraded.out, AllOf(HasSubstr("broken file"), HasSubstr("mend it")));
   admin_.health.set_status(admin::v1::HEALTH_STATUS_FAILING);
-  EXPECT_EQ(Run({"health"}, "--admin-socket").code, kExitFailed);
+  EXPECT_EQ(Lanyard({"health"}, "--admin-socket").code, kExitFailed);
   admin_.health.set_status(admin::v1::HEALTH_STATUS_UNSPECIFIED);
-  EXPECT_EQ(Run({"health"}, "--admin-socket").code, kExitFailed);
+  EXPECT_EQ(Lanyard({"health"}, "--admin-socket").code, kExitFailed);
 }
 
 TEST_F(FetchTest, ListsTheRegistry) {
@@ -261,16 +261,16 @@ TEST_F(FetchTest, ListsTheRegistry) {
   entry->mutable_x509_ttl()->set_seconds(60);
   entry->set_file("/etc/lanyard/registry.d/a.yaml");
   entry->set_line(2);
-  const Ran text = Run({"registry", "list"}, "--admin-socket");
+  const Ran text = Lanyard({"registry", "list"}, "--admin-socket");
   EXPECT_THAT(text.out, AllOf(HasSubstr("spiffe://example.org/agent"), HasSubstr("unix:uid:1000"), HasSubstr("1m"),
                               HasSubstr("a.yaml:2")));
   const auto json =
-      nlohmann::json::parse(Run({"registry", "list", "--output", "json"}, "--admin-socket").out, nullptr, false);
+      nlohmann::json::parse(Lanyard({"registry", "list", "--output", "json"}, "--admin-socket").out, nullptr, false);
   EXPECT_EQ(json["entries"][0].value("x509_ttl", ""), "1m");
 }
 
 TEST_F(FetchTest, ARefusalOfTheAgentIsOneAndCannotMoveTheCursor) {
-  const Ran ran = Run({"ca", "rotate"}, "--admin-socket");
+  const Ran ran = Lanyard({"ca", "rotate"}, "--admin-socket");
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.err, AllOf(HasSubstr("the issuer is given"), Not(HasSubstr("\x1b"))));
 }
