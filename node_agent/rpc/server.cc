@@ -116,7 +116,7 @@ class AsyncServer : public RpcServer, private CallOwner {
   void RequestOne() {
     std::lock_guard lock(request_mutex_);
     if (stopping_) return;
-    (new ServerCall(*this))->Request(service_, *queue_);
+    (new ServerCall(*this, order_))->Request(service_, *queue_);
   }
 
   // Thread: the polling one.
@@ -124,6 +124,7 @@ class AsyncServer : public RpcServer, private CallOwner {
     void* raw = nullptr;
     bool ok = false;
     while (queue_->Next(&raw, &ok)) {
+      order_.AfterNext();
       auto* tag = static_cast<CallTag*>(raw);
       if (tag->event == CallEvent::kMatched) {
         if (!ok) {  // never matched: the server is shutting down, and no other tag of this call will come
@@ -257,6 +258,7 @@ class AsyncServer : public RpcServer, private CallOwner {
   Clock& clock_;
   const Methods methods_;
   std::shared_ptr<Inbox> inbox_;
+  QueueOrder order_;
   std::unique_ptr<Listener> listener_;
   grpc::AsyncGenericService service_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;

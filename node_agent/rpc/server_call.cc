@@ -93,6 +93,7 @@ void ServerCall::ReadNext() {
   if (closed() || reading_ || sending_ || half_closed_) return;
   reading_ = true;
   ++under_way_;
+  order_.BeforeStart();
   stream_.Read(&incoming_, &read_tag_);
 }
 
@@ -102,6 +103,7 @@ void ServerCall::Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent)
   sending_ = true;
   sent_ = std::move(sent);
   ++under_way_;
+  order_.BeforeStart();
   stream_.Write(message, &write_tag_);
 }
 
@@ -110,6 +112,7 @@ void ServerCall::Reply(grpc::ByteBuffer message) {
   if (sending_) return Finish(Error(StatusCode::kInternal, "the agent sent a message before the last one had left"));
   finished_ = true;
   ++under_way_;
+  order_.BeforeStart();
   stream_.WriteAndFinish(message, grpc::WriteOptions(), grpc::Status::OK, &finish_tag_);
   DropHandler();
 }
@@ -126,6 +129,7 @@ void ServerCall::StartFinish() {
   const grpc::Status status = *std::exchange(waiting_finish_, std::nullopt);
   if (over_) return;
   ++under_way_;
+  order_.BeforeStart();
   stream_.Finish(status, &finish_tag_);
 }
 
