@@ -68,7 +68,9 @@ class FakeCall : public Call {
   Response Last() const {
     Response response;
     EXPECT_FALSE(messages.empty());
-    if (!messages.empty()) EXPECT_TRUE(response.ParseFromString(messages.back()));
+    if (!messages.empty()) {
+      EXPECT_TRUE(response.ParseFromString(messages.back()));
+    }
     return response;
   }
 

@@ -64,8 +64,10 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
     writer->Write(svids);
     return grpc::Status::OK;  // ends the stream, so that a watch has to come back
   }
-  grpc::Status FetchX509Bundles(grpc::ServerContext*, const X509BundlesRequest*,
+  grpc::Status FetchX509Bundles(grpc::ServerContext* context, const X509BundlesRequest*,
                                 grpc::ServerWriter<X509BundlesResponse>* writer) override {
+    const auto header = context->client_metadata().find("workload.spiffe.io");
+    has_header = header != context->client_metadata().end() && header->second == "true";
     if (!status.ok()) return status;
     writer->Write(bundles);
     return grpc::Status::OK;
@@ -208,8 +210,25 @@ TEST_F(FetchTest, RefusesAnSvidThatHasExpired) {
   EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
 }
 
+TEST_F(FetchTest, RefusesAnAnswerThatLacksAMandatoryField) {
+  const X509SVIDResponse whole = api_.svids;
+  for (const char* field : {"spiffe_id", "x509_svid", "x509_svid_key", "bundle"}) {
+    api_.svids = whole;
+    X509SVID& svid = *api_.svids.mutable_svids(0);
+    svid.GetReflection()->ClearField(&svid, svid.GetDescriptor()->FindFieldByName(field));
+    const Ran ran = Lanyard({"fetch", "x509", "--write", dir_.Path("out")});
+    EXPECT_EQ(ran.code, kExitFailed) << field;
+    EXPECT_FALSE(std::filesystem::exists(dir_.Path("out"))) << field;
+  }
+  api_.svids.clear_svids();
+  EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
+  api_.bundles.clear_bundles();
+  EXPECT_EQ(Lanyard({"fetch", "bundle"}).code, kExitFailed);
+}
+
 TEST_F(FetchTest, BundleIsPemOrADocument) {
   EXPECT_EQ(*Certificate::FromPem(Lanyard({"fetch", "bundle"}).out), authority_.root.certificate);
+  EXPECT_TRUE(api_.has_header);
   const auto json = nlohmann::json::parse(Lanyard({"fetch", "bundle", "--output", "json"}).out, nullptr, false);
   EXPECT_EQ(json["spiffe://example.org"]["keys"].size(), 1u);
 }

@@ -219,6 +219,11 @@ TEST(EntryReaderTest, ReservesTheHintsOfTasks) {
   EXPECT_EQ(One(WithLines("  hint: \"\"")).hint, "");
 }
 
+TEST(EntryReaderTest, BoundsTheLengthOfHints) {
+  EXPECT_EQ(One(WithLines("  hint: " + std::string(256, 'h'))).hint.size(), 256u);
+  EXPECT_THAT(ErrorOf(WithLines("  hint: " + std::string(257, 'h'))), HasSubstr("257 bytes, at most 256"));
+}
+
 TEST(EntryReaderTest, ChecksDnsNamesKeyTypesAndTrustDomains) {
   for (const char* line :
        {"  dns_names: [\"*.example.org\"]", "  dns_names: [\"a b\"]", "  dns_names: [a.example, a.example]",
