@@ -257,6 +257,14 @@ TEST_F(FetchTest, WatchComesBackWhenTheStreamEnds) {
   EXPECT_EQ(updates, 2);
 }
 
+TEST_F(FetchTest, WatchDoesNotRepeatAFirstCallThatFails) {
+  api_.status = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "security header missing");
+  const Ran ran = Lanyard({"watch"});
+  EXPECT_EQ(ran.code, kExitFailed);
+  EXPECT_THAT(ran.err, HasSubstr("security header missing"));
+  EXPECT_EQ(api_.calls, 1);
+}
+
 TEST_F(FetchTest, HealthIsOneWhenFailingAndZeroWhenDegraded) {
   admin_.health.set_status(admin::v1::HEALTH_STATUS_DEGRADED);
   auto* finding = admin_.health.add_findings();

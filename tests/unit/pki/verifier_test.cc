@@ -215,6 +215,12 @@ TEST_F(VerifierTest, RefusesWeakKeysAndDigests) {
   cli_.MakeKey("leaf", "RSA -pkeyopt rsa_keygen_bits:1024");
   MakeLeaf("root");
   EXPECT_THAT(Verify({"leaf"}), FailsWith(kUntrusted, "key too weak"));
+  cli_.MakeKey("leaf");
+  MakeLeaf("root");
+  EXPECT_TRUE(Verify({"leaf"}).ok());
+  cli_.Run(
+      "x509 -req -in leaf.csr -CA root.crt -CAkey root.key -sha1 -set_serial 0x77 -extfile leaf.ext -out leaf.crt");
+  EXPECT_THAT(Verify({"leaf"}), FailsWith(kUntrusted, "digest algorithm too weak"));
 }
 
 TEST_F(VerifierTest, RefusesATamperedLeaf) {
