@@ -81,7 +81,7 @@ class CommandLineTest(NodeTest):
 
     def test_wrong_usage_is_exit_code_2(self):
         node = self.node([])
-        for arguments in [(), ('no-such-verb',), ('fetch', 'x509', '--no-such-option'), ('agent',)]:
+        for arguments in [(), ('no-such-verb',), ('fetch', 'x509', '--no-such-option')]:
             self.assertEqual(node.cli(*arguments).returncode, EXIT_USAGE, arguments)
 
     def test_every_verb_explains_itself(self):

@@ -1,10 +1,15 @@
 """What an open stream sees: rotation, changes of the registry, a new authority, and the end of its reason to exist."""
 
 import os
+import pathlib
+import signal
+import sys
 
-from node import EXIT_DENIED, EXIT_OK, NodeTest, entry, eventually
+from node import EXIT_OK, NodeTest, entry, eventually, shared_file
 
 ME = f'unix:uid:{os.geteuid()}'
+RAW = shared_file(pathlib.Path(__file__).parents[1] / 'support/python/raw_call.py')
+PERMISSION_DENIED = 7
 
 
 def serials(update):
@@ -44,11 +49,20 @@ class StreamTest(NodeTest):
 
     def test_the_last_entry_that_goes_ends_the_stream_with_permission_denied(self):
         node = self.started_node([entry('/me', ME)])
+        stream = node.start_lines([sys.executable, RAW, 'follow', node.socket])
+        self.assertEqual(stream.json(), {'message': 1})
+        node.register([entry('/other', 'unix:uid:4242')])
+        self.assertEqual(stream.json(), {'status': PERMISSION_DENIED, 'closed': False})
+        node.refused()
+
+    def test_watch_says_that_its_identity_is_gone_and_notices_when_it_comes_back(self):
+        node = self.started_node([entry('/me', ME)])
         watch = self.watch(node)
         watch.json()
         node.register([entry('/other', 'unix:uid:4242')])
-        self.assertEqual(watch.wait(), EXIT_DENIED)
-        node.refused()
+        eventually(lambda: 'no registration entry' in watch.error_text(), 10, 'the reason on standard error')
+        node.register([entry('/me', ME)])
+        self.assertEqual(ids(watch.json(30)), ['spiffe://example.org/me'])
 
     def test_another_file_of_the_registry_is_noticed(self):
         node = self.started_node([entry('/me', ME)])
@@ -78,12 +92,12 @@ class StreamTest(NodeTest):
         node = self.started_node([entry('/me', ME)])
         watch = self.watch(node)
         watch.json()
-        os.kill(watch.pid, 19)  # SIGSTOP
+        os.kill(watch.pid, signal.SIGSTOP)
         for number in range(20):
             node.register([entry(f'/me-{number}', ME)])
             listed = f'spiffe://example.org/me-{number}'
             eventually(lambda listed=listed: listed in node.cli('registry', 'list').stdout, 10, f'{listed} in the registry')
-        os.kill(watch.pid, 18)  # SIGCONT
+        os.kill(watch.pid, signal.SIGCONT)
         updates = 0
         while ids(watch.json()) != ['spiffe://example.org/me-19']:
             updates += 1

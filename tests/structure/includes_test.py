@@ -22,7 +22,7 @@ ROOMS = {
     'node_agent/identity': ['node_agent/registry', PKI, BASE],
     RPC: [BASE],
     PROTO: [],
-    'workload_api': ['node_agent/identity', 'node_agent/registry', *CONTRACT, RPC, PKI, BASE],
+    'workload_api': [PROTO, 'node_agent/identity', 'node_agent/registry', *CONTRACT, RPC, PKI, BASE],
     'node_agent/admin': ['node_agent/identity', 'node_agent/registry', 'workload_api', 'attestors', RPC, PKI, BASE],
     'node_agent/app': ALL,
     'deploy/demo': [PKI, PROTO, 'node_agent/base/status.h', 'node_agent/base/fd.h'],

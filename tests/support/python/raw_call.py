@@ -3,6 +3,7 @@
 Run as a program it is such a caller: `raw_call.py VERB SOCKET …`; each verb prints one JSON object a line.
 
     call SOCKET              calls as it should and prints what came
+    follow SOCKET            prints each message and at last the status of one stream
     leave SOCKET COUNT       sends whole calls on COUNT connections and exits without waiting
     inherit SOCKET           connects, exits, and lets a child call on the connection that it inherited
     hold SOCKET COUNT BYTES  opens COUNT connections, sends the first BYTES of a call on each, and waits for a line on stdin
@@ -151,6 +152,19 @@ def leave(path, count):
     os._exit(0)
 
 
+def follow(path):
+    connection = connect(path)
+    connection.settimeout(100)
+    connection.sendall(call_bytes())
+    answers, seen = Answers(connection), 0
+    while answers.status is None and not answers.closed:
+        answers.read_some()
+        while seen < answers.messages:
+            seen += 1
+            emit({'message': seen})
+    emit({'status': answers.status, 'closed': answers.closed})
+
+
 def fetches(path, count):
     fetched = 0
     for _ in range(count):
@@ -185,7 +199,8 @@ def main(verb, path, *numbers):
         connection.sendall(call_bytes())
         emit(read_answer(connection))
     else:
-        {'leave': leave, 'inherit': inherit, 'hold': hold, 'garbage': garbage, 'fetches': fetches, 'streams': streams}[verb](path, *numbers)
+        verbs = [follow, leave, inherit, hold, fetches, streams, garbage]
+        {function.__name__: function for function in verbs}[verb](path, *numbers)
 
 
 if __name__ == '__main__':
