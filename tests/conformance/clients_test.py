@@ -211,8 +211,8 @@ class GrpcurlTest(NodeTest):
         self.node_under_test = self.started_node([entry('/me', f'unix:uid:{ME}')])
 
     def ask(self, *arguments):
-        done = self.node_under_test.run([self.grpcurl, '-plaintext', '-unix', '-max-time', '20', *arguments[:-1],
-                                         self.node_under_test.socket, *arguments[-1]])
+        done = self.node_under_test.run([self.grpcurl, '-plaintext', '-max-time', '20', *arguments[:-1],
+                                         f'unix://{self.node_under_test.socket}', *arguments[-1]])
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -237,7 +237,7 @@ class GrpcurlTest(NodeTest):
 
     def test_an_identity_can_be_fetched_through_reflection_alone(self):
         node = self.node_under_test
-        stream = node.start_lines([self.grpcurl, '-plaintext', '-unix', '-H', 'workload.spiffe.io: true', '-max-time', '20',
-                                   node.socket, 'SpiffeWorkloadAPI/FetchX509SVID'])
+        stream = node.start_lines([self.grpcurl, '-plaintext', '-H', 'workload.spiffe.io: true', '-max-time', '20',
+                                   f'unix://{node.socket}', 'SpiffeWorkloadAPI/FetchX509SVID'])
         said = []
         eventually(lambda: said.append(stream.line()) or 'spiffe://example.org/me' in said[-1], 20, 'an SVID in the answer')
