@@ -91,12 +91,12 @@ find_cgroups() {
 }
 
 remove_cgroups() {
-  local name
+  local cgroup
   [ -n "$cgroup_root" ] || return 0
-  for name in agent tool .; do
+  for cgroup in "$cgroup_root/agent" "$cgroup_root/tool" "$cgroup_root"; do
     for _ in $(seq 50); do  # a cgroup stays busy for a moment after its last process
-      rmdir "$cgroup_root/$name" 2>/dev/null && break
-      [ -d "$cgroup_root/$name" ] || break
+      rmdir "$cgroup" 2>/dev/null && break
+      [ -d "$cgroup" ] || break
       sleep 0.1
     done
   done
