@@ -48,7 +48,8 @@ class YamlNode {
   bool IsNull() const { return kind() == Kind::kNull; }
   const SourcePosition& position() const;
 
-  // An InvalidArgument at this node: "file:line:column: <text>", control bytes in the text escaped, so that it is one line.
+  // An InvalidArgument at this node: "file:line:column: <text>", control bytes in the text escaped, so that it is one
+  // line.
   template <class... Args>
   Status Fail(fmt::format_string<Args...> format, Args&&... args) const {
     return FailWith(fmt::format(format, std::forward<Args>(args)...));

@@ -88,7 +88,9 @@ const SourcePosition& YamlNode::position() const {
   return data_->position;
 }
 
-Status YamlNode::FailWith(const std::string& text) const { return FailAt(position(), text); }
+Status YamlNode::FailWith(const std::string& text) const {
+  return FailAt(position(), text);
+}
 
 Result<std::string> YamlNode::AsString() const {
   if (kind() != Kind::kScalar) return Fail("a text is needed here, not {}", KindName(kind()));
