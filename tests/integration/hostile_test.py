@@ -100,7 +100,38 @@ class ProtocolTest(HostileTest):
 
 
 class CallerTest(HostileTest):
-    def test_callers_that_exit_in_the_middle_of_attestation_harm_nobody(self):
+    def test_a_caller_that_exits_in_the_middle_of_attestation_gets_nothing_and_the_next_is_served(self):
+        node, caller = self.slow_caller(lambda slow, node: [slow, 'fetch', 'x509'], lambda node: node.binary)
+        caller.process.kill()
+        self.assertNotEqual(caller.wait(), EXIT_OK)
+        self.assertFalse(caller.has_line())
+        self.serves(node)
+
+    def test_a_child_that_holds_the_connection_gets_nothing_when_its_maker_exits_in_the_middle_of_attestation(self):
+        node, caller = self.slow_caller(lambda slow, node: [slow, RAW, 'hand_over', node.socket],
+                                        lambda node: os.path.realpath(sys.executable))
+        caller.process.stdin.write('exit\n')
+        caller.process.stdin.flush()
+        self.assertEqual(caller.json(60)['messages'], 0)
+        self.serves(node)
+
+    def slow_caller(self, command, program):
+        """A node that is hashing the executable of a caller: a copy of a program, a gigabyte long, nearly all of it a hole."""
+        node = self.started_node([entry('/me', ME)])
+        slow = node.dir / 'slow'
+        shutil.copy(program(node), slow)
+        os.truncate(slow, 1 << 30)
+        read_before = self.bytes_read(node)
+        caller = node.start_lines(['env', f'PYTHONHOME={sys.base_prefix}', *command(slow, node)])
+        eventually(lambda: self.bytes_read(node) > read_before + (16 << 20), 20, 'that the agent hashes the executable')
+        self.assertFalse(caller.has_line(), 'the caller was answered before it was attested')
+        return node, caller
+
+    @staticmethod
+    def bytes_read(node):
+        return int(pathlib.Path(f'/proc/{node.process.pid}/io').read_text(encoding='ascii').split('rchar: ')[1].split()[0])
+
+    def test_callers_that_exit_as_soon_as_they_have_called_harm_nobody(self):
         node = self.started_node([entry('/me', ME)])
         for _ in range(10):
             self.assertIsNone(self.raw(node, 'leave', 20))

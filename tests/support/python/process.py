@@ -68,7 +68,7 @@ class LineProcess:
         return json.loads(self.line(seconds))
 
     def has_line(self):
-        return not self._lines.empty()
+        return any(line is not None for line in list(self._lines.queue))
 
     def wait(self, seconds=10):
         """The exit code."""

@@ -6,6 +6,7 @@ Run as a program it is such a caller: `raw_call.py VERB SOCKET …`; each verb p
     follow SOCKET            prints each message and at last the status of one stream
     leave SOCKET COUNT       sends whole calls on COUNT connections and exits without waiting
     inherit SOCKET           connects, exits, and lets a child call on the connection that it inherited
+    hand_over SOCKET         calls, leaves the connection to a child that reads the answer, and exits after a line on stdin
     hold SOCKET COUNT BYTES  opens COUNT connections, sends the first BYTES of a call on each, and waits for a line on stdin
     fetches SOCKET COUNT     COUNT connections one after the other, one message each
     streams SOCKET COUNT N   COUNT open streams, until each had N messages
@@ -120,6 +121,17 @@ def inherit(path):
         emit({'messages': 0, 'status': None, 'closed': True})
 
 
+def hand_over(path):
+    connection = connect(path)
+    connection.settimeout(60)
+    connection.sendall(call_bytes())
+    if os.fork() == 0:
+        emit(read_answer(connection, 60))
+    else:
+        sys.stdin.readline()
+    os._exit(0)
+
+
 def hold(path, count, size):
     connections = [connect(path) for _ in range(count)]
     for connection in connections:
@@ -199,7 +211,7 @@ def main(verb, path, *numbers):
         connection.sendall(call_bytes())
         emit(read_answer(connection))
     else:
-        verbs = [follow, leave, inherit, hold, fetches, streams, garbage]
+        verbs = [follow, leave, inherit, hand_over, hold, fetches, streams, garbage]
         {function.__name__: function for function in verbs}[verb](path, *numbers)
 
 
