@@ -85,6 +85,7 @@ class ProtocolTest(HostileTest):
             self.assertEqual(holder.json()['open'], 60)
             self.serves(node)
 
+    @needs_root('an agent that protects itself hides /proc/PID/fd from its own user')
     def test_connections_that_are_dropped_half_way_leave_nothing_behind(self):
         node = self.started_node([entry('/me', ME)])
         before = self.open_files(node)
@@ -100,6 +101,7 @@ class ProtocolTest(HostileTest):
 
 
 class CallerTest(HostileTest):
+    @needs_root('an agent that protects itself hides /proc/PID/io from its own user')
     def test_a_caller_that_exits_in_the_middle_of_attestation_gets_nothing_and_the_next_is_served(self):
         node, caller = self.slow_caller(lambda slow, node: [slow, 'fetch', 'x509'], lambda node: node.binary)
         caller.process.kill()
@@ -107,6 +109,7 @@ class CallerTest(HostileTest):
         self.assertFalse(caller.has_line())
         self.serves(node)
 
+    @needs_root('an agent that protects itself hides /proc/PID/io from its own user')
     def test_a_child_that_holds_the_connection_gets_nothing_when_its_maker_exits_in_the_middle_of_attestation(self):
         node, caller = self.slow_caller(lambda slow, node: [slow, RAW, 'hand_over', node.socket],
                                         lambda node: os.path.realpath(sys.executable))

@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 
-from node import EXIT_OK, NodeTest, entry, eventually, shared_file
+from node import EXIT_OK, NodeTest, entry, eventually, needs_root, shared_file
 
 ME = f'unix:uid:{os.geteuid()}'
 FETCHES = shared_file(pathlib.Path(__file__).parents[1] / 'support/python/raw_call.py')
@@ -21,6 +21,7 @@ class LoadTest(NodeTest):
             self.assertEqual(client.returncode, EXIT_OK, error)
             self.assertIn(b'spiffe://example.org/me', said)
 
+    @needs_root('an agent that protects itself hides /proc/PID/fd from its own user')
     def test_memory_and_descriptors_do_not_grow_over_two_thousand_fetches(self):
         node = self.started_node([entry('/me', ME)])
         self.fetch_many(node, 200)  # what is made once has been made
