@@ -9,6 +9,8 @@
 namespace lanyard {
 namespace {
 
+using namespace std::string_literals;
+using namespace std::string_view_literals;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::MatchesRegex;
@@ -34,14 +36,14 @@ TEST_F(LogTest, WritesOneLineWithTimeInUtcAndLevel) {
 
 TEST_F(LogTest, LetsNoCallerForgeALineOrAnEscapeSequence) {
   const std::string text = Logged(LogLevel::kInfo, LogFormat::kText, [] {
-    LANYARD_LOG_INFO("executable {}", std::string_view("a\n2026-01-01 info all is well\r\x1b[2J\0\x7f", 36));
+    LANYARD_LOG_INFO("executable {}", "a\n2026-01-01 info all is well\r\x1b[2J\0\x7f"sv);
   });
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
   EXPECT_THAT(text, HasSubstr("a\\x0a2026-01-01 info all is well\\x0d\\x1b[2J\\x00\\x7f"));
 }
 
 TEST_F(LogTest, WritesJsonThatReadsBackWhateverTheText) {
-  const std::string hostile("quote \" brace } newline \n percent %v nul \0 broken \xff\xfe end", 58);
+  const std::string hostile = "quote \" brace } newline \n percent %v nul \0 broken \xff\xfe end"s;
   const std::string text = Logged(LogLevel::kInfo, LogFormat::kJson, [&] { LANYARD_LOG_ERROR("{}", hostile); });
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
   EXPECT_THAT(text, EndsWith("}\n"));
