@@ -12,7 +12,7 @@ set -euo pipefail
 build_packages=(
   build-essential cmake ninja-build pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
-  libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev libsystemd-dev
+  libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
 )
 test_packages=(
   git libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16

@@ -47,7 +47,6 @@ cat >"$directory/root/root/inside.sh" <<'INSIDE'
 #!/bin/bash
 # Runs as the first process of the pid namespace.
 set -euo pipefail
-mount -t proc proc /proc
 update-ca-certificates >/dev/null 2>&1 || true
 cd /root/lanyard
 for command in "$@"; do
@@ -65,6 +64,7 @@ unshare --mount --pid --fork --kill-child -- bash -c '
   mount --make-rprivate /
   mount --rbind /sys "$1/sys"
   mount --rbind /dev "$1/dev"
+  mount -t proc proc "$1/proc"
   shift_root=$1; shift
   exec chroot "$shift_root" /usr/bin/env -i "$@"
 ' inner "$directory/root" "${environment[@]}" /root/inside.sh "${commands[@]}"
