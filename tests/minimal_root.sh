@@ -4,13 +4,13 @@
 #   tests/minimal_root.sh [COMMAND…]     the default commands: deploy/quickstart.sh --once, then tests/run.sh
 #
 # Makes a minimal root file system with mmdebstrap, clones the repository into it (committed files only), and runs the
-# commands there under chroot in mount and pid namespaces of its own: what is started inside ends with it. Needs root and
-# the network for the package managers. The root is removed at the end; KEEP=1 keeps it and prints where it is.
+# commands there in mount and pid namespaces of its own: what is started inside ends with it. Needs root, and the network
+# for the package managers. The root is removed at the end; KEEP=1 keeps it and prints where it is.
 set -euo pipefail
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 if [ "$(id -u)" != 0 ]; then
-  echo "minimal_root: needs root, for chroot and namespaces" >&2
+  echo "minimal_root: needs root, for namespaces" >&2
   exit 1
 fi
 if ! command -v mmdebstrap >/dev/null; then
@@ -31,8 +31,9 @@ cleanup() {
 trap cleanup EXIT
 
 echo "minimal_root: making a Debian 12 in $directory"
-# git is what the README asks for; ca-certificates lets git and the package managers trust anything at all.
-mmdebstrap --quiet --variant=apt --include=git,ca-certificates bookworm "$directory/root"
+# git is what the README asks for; ca-certificates lets git and the package managers trust anything at all; every
+# installed Debian has mount.
+mmdebstrap --quiet --variant=apt --include=git,ca-certificates,mount bookworm "$directory/root"
 git -c safe.directory='*' clone --quiet --no-hardlinks -- "$source" "$directory/root/root/lanyard"
 
 # What this machine needs to reach the network, if anything: proxies, mirrors, certificates.
@@ -58,13 +59,19 @@ done
 INSIDE
 chmod +x "$directory/root/root/inside.sh"
 
-# --bind of /sys brings the cgroup hierarchies in, as on a real machine; /dev for null, urandom and pseudo-terminals.
+# /sys brings the cgroup hierarchies in, as on a real machine; /dev null, urandom and pseudo-terminals. Not chroot: in one
+# the kernel refuses user namespaces, and /proc shows paths that are not those inside.
 unshare --mount --pid --fork --kill-child -- bash -c '
   set -e
   mount --make-rprivate /
+  mount --bind "$1" "$1"
   mount --rbind /sys "$1/sys"
   mount --rbind /dev "$1/dev"
   mount -t proc proc "$1/proc"
-  shift_root=$1; shift
-  exec chroot "$shift_root" /usr/bin/env -i "$@"
+  cd "$1"; shift
+  mkdir -p old-root
+  pivot_root . old-root
+  cd /
+  umount -l /old-root
+  exec /usr/bin/env -i "$@"
 ' inner "$directory/root" "${environment[@]}" /root/inside.sh "${commands[@]}"
