@@ -26,7 +26,7 @@ Result<Entries> Decide(const Findings& findings, const Registry& registry) {
     return Error(StatusCode::kUnavailable, "could not find out {}: {}", gap.prefix, Message(gap.why));
   }
   if (verdicts.earned.empty()) {
-    // SPIFFE_Workload_API §6.1: a caller without an identity is told PermissionDenied.
+    // SPIFFE_Workload_API §5.2.1: a caller without an identity is told PermissionDenied.
     return Error(StatusCode::kPermissionDenied, "no identity issued: no registration entry matches this process");
   }
   return std::move(verdicts.earned);

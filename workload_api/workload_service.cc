@@ -7,7 +7,7 @@
 namespace lanyard {
 namespace {
 
-// SPIFFE_Workload_Endpoint §6.2: the metadata key workload.spiffe.io with the one value "true", so that a request
+// SPIFFE_Workload_Endpoint §3 and §6: the metadata key workload.spiffe.io with the one value "true", so that a request
 // forged through some other service (SSRF) is refused.
 Status CheckSecurityHeader(const Call& call) {
   const auto values = call.Metadata("workload.spiffe.io");
