@@ -86,7 +86,7 @@ class Backoff {
 };
 
 // The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes
-// on until it is stopped: it says when the stream ends, and comes back.
+// on until it is stopped: it says when the stream ends, and comes back, unless the agent refuses the request itself.
 template <class Response>
 class Watch {
  public:
@@ -102,7 +102,7 @@ class Watch {
       const grpc::Status status = FollowOnce();
       if (stop_.stopped() || Complete() || !console_.out) return kExitOk;
       const CallFailure failure = ExplainWorkloadFailure(status, path_);
-      if (updates_ == 0) return console_.Fail(failure.code, failure.text);
+      if (updates_ == 0 || !MayPass(status.error_code())) return console_.Fail(failure.code, failure.text);
       const auto delay = backoff_.Next();
       console_.err << fmt::format("lanyard: {}; trying again in {}\n", failure.text, FormatDuration(delay));
       stop_.WaitFor(delay);
@@ -111,6 +111,11 @@ class Watch {
   }
 
  private:
+  // SPIFFE_Workload_API §4: what the agent will answer again in the same way is not asked again.
+  static bool MayPass(grpc::StatusCode code) {
+    return code != grpc::StatusCode::INVALID_ARGUMENT && code != grpc::StatusCode::UNIMPLEMENTED;
+  }
+
   bool Complete() const { return count_ != 0 && updates_ >= count_; }
 
   grpc::Status FollowOnce() {

@@ -62,7 +62,7 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
     ++calls;
     if (!status.ok()) return status;
     writer->Write(svids);
-    return grpc::Status::OK;  // ends the stream, so that a watch has to come back
+    return end;  // of the stream, so that a watch has to come back
   }
   grpc::Status FetchX509Bundles(grpc::ServerContext* context, const X509BundlesRequest*,
                                 grpc::ServerWriter<X509BundlesResponse>* writer) override {
@@ -73,7 +73,8 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status status;
+  grpc::Status status;  // instead of an update
+  grpc::Status end;     // after one
   X509SVIDResponse svids;
   X509BundlesResponse bundles;
   std::atomic<bool> has_header{false};
@@ -262,6 +263,15 @@ TEST_F(FetchTest, WatchDoesNotRepeatAFirstCallThatFails) {
   const Ran ran = Lanyard({"watch"});
   EXPECT_EQ(ran.code, kExitFailed);
   EXPECT_THAT(ran.err, HasSubstr("security header missing"));
+  EXPECT_EQ(api_.calls, 1);
+}
+
+TEST_F(FetchTest, WatchEndsWhenTheAgentRefusesTheRequestItself) {
+  api_.end = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "no such thing");
+  const Ran ran = Lanyard({"watch"});
+  EXPECT_EQ(ran.code, kExitFailed);
+  EXPECT_THAT(ran.out, HasSubstr("spiffe://example.org/agent"));
+  EXPECT_THAT(ran.err, HasSubstr("no such thing"));
   EXPECT_EQ(api_.calls, 1);
 }
 
