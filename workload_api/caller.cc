@@ -1,7 +1,5 @@
 #include "workload_api/caller.h"
 
-#include <fmt/ranges.h>
-
 #include <string>
 
 namespace lanyard {
@@ -42,15 +40,11 @@ void Caller::Identify(Done done) {
                                                 return std::move(done)(findings.status());
                                               }
                                               findings_ = std::make_unique<const Findings>(*std::move(findings));
-                                              std::move(done)(Judge());
+                                              std::move(done)(Reconsider());
                                             });
 }
 
 Result<Entries> Caller::Reconsider() {
-  return Judge();
-}
-
-Result<Entries> Caller::Judge() {
   Result<Entries> entries = Decide(*findings_, *services_.registry.registry());
   if (!entries.ok()) services_.denials.Write(call_, entries.status(), Describe(*findings_));
   return entries;

@@ -51,8 +51,6 @@ class Caller {
   Result<Entries> Reconsider();
 
  private:
-  Result<Entries> Judge();
-
   CallerServices& services_;
   const Call& call_;
   std::unique_ptr<Attestation> attestation_;

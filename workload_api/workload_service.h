@@ -2,7 +2,7 @@
 //
 // FetchX509SVID and FetchX509Bundles are served; the JWT and WIT methods answer Unimplemented. Reflection and health
 // stand beside them. Every method of the Workload API itself demands the security header (SPIFFE_Workload_Endpoint
-// §6.2) before anything else; reflection and health, which tell nothing about anybody, do not.
+// §3 and §6) before anything else; reflection and health, which tell nothing about anybody, do not.
 //
 // Lifetime: outlives the server that has its methods; borrows what it is given. Thread: loop.
 #pragma once

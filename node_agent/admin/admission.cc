@@ -3,9 +3,10 @@
 #include <grp.h>
 #include <sys/stat.h>
 
-#include <sstream>
+#include <algorithm>
 #include <vector>
 
+#include "attestors/procfs.h"
 #include "node_agent/base/file.h"
 
 namespace lanyard {
@@ -27,17 +28,12 @@ Status CheckSameNamespace(const PeerProcess& peer, const char* kind) {
   return OkStatus();
 }
 
-// The supplementary groups of /proc/PID/status, "Groups:\t4 27 1000 ".
 Result<bool> HasSupplementaryGroup(const PeerProcess& peer, gid_t group) {
-  ASSIGN_OR_RETURN(const std::string status, ReadFile(peer.process->ProcPath("status"), 65536));
-  const size_t start = status.find("\nGroups:");
-  if (start == std::string::npos)
-    return Error(StatusCode::kPermissionDenied, "no groups in status of process {}", peer.process->pid());
-  std::istringstream line(status.substr(start + 8, status.find('\n', start + 1) - start - 8));
-  for (gid_t one = 0; line >> one;) {
-    if (one == group) return true;
-  }
-  return false;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(peer.process->ProcPath("status"), 65536));
+  const Result<ProcStatus> status = ParseProcStatus(text);
+  if (!status.ok())
+    return Error(StatusCode::kPermissionDenied, "process {}: {}", peer.process->pid(), Message(status.status()));
+  return std::find(status->groups.begin(), status->groups.end(), group) != status->groups.end();
 }
 
 }  // namespace
