@@ -13,9 +13,10 @@ build_packages=(
   build-essential cmake ninja-build pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
+  libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev
 )
 test_packages=(
-  git libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16
+  git libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
 
 # Names in the order of the lists, without those that dpkg has installed.

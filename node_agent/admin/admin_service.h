@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "node_agent/identity/ca_keeper.h"
-#include "node_agent/identity/health.h"
+#include "node_agent/base/health.h"
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/call.h"
 

@@ -22,7 +22,7 @@
 #include "node_agent/base/log.h"
 #include "node_agent/base/signals.h"
 #include "node_agent/identity/ca_keeper.h"
-#include "node_agent/identity/data_dir_lock.h"
+#include "node_agent/state/data_dir_lock.h"
 #include "node_agent/rpc/health.h"
 #include "node_agent/rpc/reflection.h"
 #include "node_agent/rpc/server.h"

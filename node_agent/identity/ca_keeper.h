@@ -18,7 +18,7 @@
 
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
-#include "node_agent/identity/data_dir_lock.h"
+#include "node_agent/state/data_dir_lock.h"
 #include "node_agent/identity/identity_source.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"

@@ -13,7 +13,7 @@
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/ca_schedule.h"
-#include "node_agent/identity/secret_file.h"
+#include "node_agent/state/secret_file.h"
 #include "node_agent/identity/text.h"
 #include "pki/x509_svid.h"
 

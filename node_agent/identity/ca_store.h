@@ -20,7 +20,7 @@
 
 #include "node_agent/base/status.h"
 #include "node_agent/identity/ca_state.h"
-#include "node_agent/identity/data_dir_lock.h"
+#include "node_agent/state/data_dir_lock.h"
 #include "pki/spiffe_id.h"
 
 namespace lanyard {

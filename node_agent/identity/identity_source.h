@@ -12,7 +12,7 @@
 #include <memory>
 
 #include "node_agent/base/status.h"
-#include "node_agent/identity/health.h"
+#include "node_agent/base/health.h"
 #include "node_agent/registry/entry.h"
 #include "pki/bundle.h"
 #include "pki/key.h"

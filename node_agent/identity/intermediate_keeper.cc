@@ -4,7 +4,7 @@
 
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
-#include "node_agent/identity/secret_file.h"
+#include "node_agent/state/secret_file.h"
 #include "node_agent/identity/text.h"
 #include "pki/verifier.h"
 

@@ -1,4 +1,4 @@
-#include "node_agent/identity/secret_file.h"
+#include "node_agent/state/secret_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

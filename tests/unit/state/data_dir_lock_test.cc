@@ -1,9 +1,9 @@
-#include "node_agent/identity/data_dir_lock.h"
+#include "node_agent/state/data_dir_lock.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unit/identity/identity_fixture.h"
+#include "tests/unit/state/state_fixture.h"
 
 namespace lanyard::testing {
 namespace {

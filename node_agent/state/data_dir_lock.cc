@@ -1,4 +1,4 @@
-#include "node_agent/identity/data_dir_lock.h"
+#include "node_agent/state/data_dir_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>

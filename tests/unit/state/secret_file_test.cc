@@ -1,6 +1,6 @@
-#include "node_agent/identity/secret_file.h"
+#include "node_agent/state/secret_file.h"
 
-#include "tests/unit/identity/identity_fixture.h"
+#include "tests/unit/state/state_fixture.h"
 
 namespace lanyard::testing {
 namespace {

@@ -1,0 +1,31 @@
+#include "node_agent/audit/audit_record.h"
+
+namespace lanyard {
+
+std::string_view AuditKindName(AuditKind kind) {
+  switch (kind) {
+    case AuditKind::kAgent:
+      return "agent";
+    case AuditKind::kIssue:
+      return "issue";
+    case AuditKind::kFetch:
+      return "fetch";
+    case AuditKind::kRelease:
+      return "release";
+    case AuditKind::kCa:
+      return "ca";
+    case AuditKind::kRegistry:
+      return "registry";
+    case AuditKind::kConfig:
+      return "config";
+    case AuditKind::kAdmin:
+      return "admin";
+    case AuditKind::kAudit:
+      return "audit";
+    case AuditKind::kCheckpoint:
+      break;
+  }
+  return "checkpoint";
+}
+
+}  // namespace lanyard

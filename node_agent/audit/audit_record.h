@@ -1,0 +1,67 @@
+// One fact for the record: who asked for what, what was decided, and why.
+//
+// A record is written as one JSON object a line; the log adds `seq`, `time`, `environment` and `prev_hash`. Absent
+// fields are left out of the line. Nothing secret belongs in a record: no key, no token.
+//
+// Thread: any; a value.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "node_agent/base/clock.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+enum class AuditKind {
+  kAgent,       // "agent": the node agent started or stopped
+  kIssue,       // "issue": a certificate was signed and will be handed out
+  kFetch,       // "fetch": a workload asked; allowed (one record per identity) or denied
+  kRelease,     // "release": a stream that had been handed identities is over
+  kCa,          // "ca": an authority was prepared, began to sign, was retired or removed
+  kRegistry,    // "registry": other entries are in force, or a file is broken
+  kConfig,      // "config": the configuration was read again
+  kAdmin,       // "admin": a call on the admin socket
+  kAudit,       // "audit": the log itself: set aside, rotated, removed, records lost
+  kCheckpoint,  // "checkpoint": a signature over all lines before
+};
+std::string_view AuditKindName(AuditKind kind);
+
+enum class AuditDecision { kNone, kAllow, kDeny };  // kNone: nothing was decided; the field is left out
+
+struct AuditCaller {
+  pid_t pid = 0;
+  uid_t uid = 0;
+  std::vector<std::string> selectors;
+};
+
+struct AuditPolicy {
+  std::string engine;    // "registry"
+  std::string revision;  // which version of it decided
+};
+
+struct AuditRecord {
+  AuditKind kind = AuditKind::kAgent;
+  AuditDecision decision = AuditDecision::kNone;
+  std::string reason;  // for people
+  std::optional<AuditCaller> caller{};
+  std::string spiffe_id{};
+  std::string task{};
+  std::string owner{};
+  std::string tool{};
+  std::string action{};
+  std::string resource{};
+  std::string serial{};
+  std::optional<WallTime> not_after{};
+  std::optional<AuditPolicy> policy{};
+  std::string correlation_id{};
+  uint64_t count = 1;  // of equal events that this record stands for; written when it is not 1
+};
+
+}  // namespace lanyard

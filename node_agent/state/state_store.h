@@ -1,0 +1,72 @@
+// What must not be forgotten, behind one interface: serials that were issued, and how far the audit log had come.
+//
+// Writes are answered by callback once they are durable: what was answered OK is there after a kill or a power cut.
+// Writes that arrive while others are on their way to the disk are committed together.
+//
+// Thread: loop; callbacks run on the loop, never inside the call. The loop never waits for a disk. Fails closed: a
+// write that could not be made durable is answered with an error that says what to do, and later ones are tried anew.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "node_agent/base/clock.h"
+#include "node_agent/base/health.h"
+#include "node_agent/base/histogram.h"
+#include "node_agent/base/status.h"
+
+namespace lanyard {
+
+// One certificate that this node signed. Serial numbers are unique per authority only (RFC 5280 §4.1.2.2).
+struct IssuedSerial {
+  std::string authority;  // subject key identifier of the signer, lower-case hex
+  std::string serial;     // lower-case hex
+  std::string spiffe_id;
+  WallTime not_after;
+
+  bool operator==(const IssuedSerial&) const = default;
+};
+
+// The last line of the audit log that was durable: its number and its hash.
+struct AuditHead {
+  uint64_t seq = 0;
+  std::string hash;  // lower-case hex SHA-256 of the line
+
+  bool operator==(const AuditHead&) const = default;
+};
+
+struct StateStats {
+  uint64_t commits = 0;         // batches made durable
+  uint64_t failed_commits = 0;  // batches that could not be
+  uint64_t writes = 0;          // writes in those that were
+  size_t waiting = 0;           // writes not yet answered
+  std::optional<WallTime> last_commit;
+  uint64_t bytes = 0;  // on disk, database and its journal
+};
+
+class StateStore {
+ public:
+  using Done = absl::AnyInvocable<void(Status) &&>;
+
+  virtual ~StateStore() = default;
+
+  // Recording the same serial of the same authority again is no error and changes nothing.
+  virtual void RecordIssued(IssuedSerial issued, Done done) = 0;
+
+  // Nobody waits for it: the newest head is committed with the next write, or within a second. May use the reserve.
+  virtual void SaveAuditHead(AuditHead head) = 0;
+
+  // Calls `done` when everything asked for before is durable or has failed.
+  virtual void Flush(Done done) = 0;
+
+  virtual StateStats stats() const = 0;
+  // How long commits take, in seconds, fsync included.
+  virtual const Histogram& commit_seconds() const = 0;
+  virtual HealthReport health() const = 0;
+};
+
+}  // namespace lanyard
