@@ -119,6 +119,27 @@ Result<std::string> PublicKey::ToSpkiDer() const {
   return std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
 }
 
+Result<PublicKey> PublicKey::FromPem(std::string_view pem) {
+  if (pem.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+    return Error(StatusCode::kInvalidArgument, "read public key: {} bytes are too many", pem.size());
+  }
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));  // borrows
+  if (bio == nullptr) return OpenSslError("read public key");
+  PkeyPtr key(PEM_read_bio_PUBKEY(bio.get(), nullptr, NoPassphrase, nullptr));
+  if (key == nullptr) return OpenSslError("read public key", StatusCode::kInvalidArgument);
+  return PublicKey(Share(std::move(key)));
+}
+
+Result<std::string> PublicKey::ToPem() const {
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (bio == nullptr || PEM_write_bio_PUBKEY(bio.get(), key_.get()) != 1) {
+    return OpenSslError("write public key as PEM");
+  }
+  char* text = nullptr;
+  const long length = BIO_get_mem_data(bio.get(), &text);
+  return std::string(text, static_cast<std::size_t>(length));
+}
+
 bool PublicKey::SameAs(const PublicKey& other) const {
   const bool same = EVP_PKEY_eq(key_.get(), other.key_.get()) == 1;
   ERR_clear_error();

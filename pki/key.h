@@ -28,10 +28,13 @@ class PublicKey {
  public:
   // The key of any kind that OpenSSL can read, from SubjectPublicKeyInfo (RFC 5280 §4.1).
   static Result<PublicKey> FromSpkiDer(std::string_view der);
+  // The same from the first "PUBLIC KEY" block (RFC 7468 §13).
+  static Result<PublicKey> FromPem(std::string_view pem);
 
   // One of the four kinds that an SVID may have; otherwise InvalidArgument saying what the key is.
   Result<KeyType> type() const;
   Result<std::string> ToSpkiDer() const;
+  Result<std::string> ToPem() const;  // "PUBLIC KEY"
   bool SameAs(const PublicKey& other) const;
   evp_pkey_st* native() const { return key_.get(); }
 
