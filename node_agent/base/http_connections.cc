@@ -1,0 +1,290 @@
+#include "node_agent/base/http_connections.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace lanyard {
+namespace {
+
+using std::chrono::milliseconds;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+constexpr size_t kLongestHead = 8192;
+constexpr size_t kLongestTarget = 1024;
+constexpr size_t kLongestLeftover = 65536;  // of a request that is answered already
+constexpr milliseconds kGoodbye{1000};      // for the client to close first
+constexpr milliseconds kPauseWithoutFds{100};
+constexpr milliseconds kGrace{20};  // for a new client to send its request, however many wait for its place
+constexpr int kAcceptsPerRound = 16;
+
+enum class Phase { kReading, kAnswering, kWriting, kClosing };
+
+struct Connection {
+  uint64_t id;
+  UniqueFd fd;
+  Phase phase = Phase::kReading;
+  SteadyTime accepted;
+  SteadyTime deadline;
+  std::string in;
+  std::string method;
+  std::string out;
+  size_t done = 0;  // bytes of `out` sent; when closing, bytes thrown away
+};
+
+short EventsOf(Phase phase) {
+  switch (phase) {
+    case Phase::kReading:
+    case Phase::kClosing:
+      return POLLIN;
+    case Phase::kWriting:
+      return POLLOUT;
+    case Phase::kAnswering:
+      break;
+  }
+  return 0;  // errors and hang-ups are told anyway
+}
+
+// RFC 9112 §3: method, target and version, with one space between them and nothing else.
+bool IsRequestLine(std::string_view line) {
+  const size_t first = line.find(' ');
+  const size_t last = line.rfind(' ');
+  if (first == std::string_view::npos || first == 0 || last <= first + 1) return false;
+  const std::string_view method = line.substr(0, first), target = line.substr(first + 1, last - first - 1);
+  return std::all_of(method.begin(), method.end(), [](char c) { return c >= 'A' && c <= 'Z'; }) &&
+         std::all_of(target.begin(), target.end(), [](char c) { return c > ' ' && c < 0x7f; }) &&
+         (line.substr(last + 1) == "HTTP/1.1" || line.substr(last + 1) == "HTTP/1.0");
+}
+
+}  // namespace
+
+// What other threads leave for this one.
+struct HttpConnections::Mailbox {
+  explicit Mailbox(UniqueFd fd) : wake(std::move(fd)) {}
+
+  const UniqueFd wake;  // an eventfd
+  // Guards what follows.
+  std::mutex mutex;
+  std::vector<std::pair<uint64_t, std::string>> answers;
+  bool stop = false;
+
+  void Wake() const { IGNORE_ERROR(eventfd_write(wake.get(), 1), "full means that it is awake"); }
+};
+
+class HttpConnections::Thread {
+ public:
+  Thread(UniqueFd listener, std::shared_ptr<Mailbox> mailbox, HttpLimits limits, OnRequest on_request)
+      : listener_(std::move(listener)),
+        mailbox_(std::move(mailbox)),
+        limits_(limits),
+        on_request_(std::move(on_request)) {}
+
+  void Run() {
+    while (TakeMail()) {
+      Expire();
+      const bool room = MayAccept();
+      std::vector<pollfd> polled{{mailbox_->wake.get(), POLLIN, 0}, {room ? listener_.get() : -1, POLLIN, 0}};
+      for (const Connection& connection : connections_)
+        polled.push_back({connection.fd.get(), EventsOf(connection.phase), 0});
+      if (poll(polled.data(), polled.size(), WaitTime(room)) < 0) continue;  // EINTR
+      if (polled[0].revents != 0) {
+        eventfd_t ignored = 0;
+        IGNORE_ERROR(eventfd_read(mailbox_->wake.get(), &ignored), "what counts is in the mailbox");
+      }
+      auto connection = connections_.begin();
+      for (size_t i = 2; i < polled.size(); ++i) {
+        auto current = connection++;
+        if (polled[i].revents != 0 && !Advance(*current, polled[i].revents)) connections_.erase(current);
+      }
+      if (polled[1].revents != 0) AcceptSome();
+    }
+  }
+
+ private:
+  static SteadyTime Now() { return std::chrono::steady_clock::now(); }
+
+  // False when it is time to stop.
+  bool TakeMail() {
+    std::vector<std::pair<uint64_t, std::string>> answers;
+    {
+      std::lock_guard lock(mailbox_->mutex);
+      if (mailbox_->stop) return false;
+      answers.swap(mailbox_->answers);
+    }
+    for (auto& [id, bytes] : answers) {
+      const auto found =
+          std::find_if(connections_.begin(), connections_.end(), [id = id](const Connection& connection) {
+            return connection.id == id && connection.phase == Phase::kAnswering;
+          });
+      if (found != connections_.end() && !Send(*found, std::move(bytes))) connections_.erase(found);
+    }
+    return true;
+  }
+
+  // What has taken too long.
+  void Expire() {
+    const SteadyTime now = Now();
+    for (auto next = connections_.begin(); next != connections_.end();) {
+      auto current = next++;
+      if (current->deadline > now) continue;
+      bool keep = false;
+      if (current->phase == Phase::kAnswering) {
+        keep =
+            Send(*current, PlainAnswer("503 Service Unavailable", "the agent's loop does not answer", current->method));
+      } else if (current->phase == Phase::kReading && !current->in.empty()) {
+        keep = Send(*current, PlainAnswer("408 Request Timeout", "the request took too long to come"));
+      }
+      if (!keep) connections_.erase(current);
+    }
+  }
+
+  // Milliseconds until something expires, for poll.
+  int WaitTime(bool room) const {
+    std::optional<SteadyTime> first;
+    if (!room) first = Now() + kGrace;
+    for (const Connection& connection : connections_)
+      first = first ? std::min(*first, connection.deadline) : connection.deadline;
+    if (!first) return -1;
+    const auto left = std::chrono::ceil<milliseconds>(*first - Now()).count();
+    return static_cast<int>(std::clamp<int64_t>(left, 0, 60000));
+  }
+
+  auto Replaceable() {
+    return std::find_if(connections_.begin(), connections_.end(), [now = Now()](const Connection& connection) {
+      return connection.phase == Phase::kClosing ||
+             (connection.phase == Phase::kReading && connection.accepted + kGrace < now);
+    });
+  }
+
+  bool MayAccept() {
+    if (accept_from_ > Now()) return false;
+    return connections_.size() < limits_.connections || Replaceable() != connections_.end();
+  }
+
+  void AcceptSome() {
+    for (int i = 0; i < kAcceptsPerRound && MayAccept(); ++i) {
+      UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      if (!fd) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+          accept_from_ = Now() + kPauseWithoutFds;
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        return;
+      }
+      if (connections_.size() >= limits_.connections) connections_.erase(Replaceable());
+      const SteadyTime now = Now();
+      connections_.push_back(
+          {.id = ++last_id_, .fd = std::move(fd), .accepted = now, .deadline = now + limits_.each_phase});
+    }
+  }
+
+  // False when the connection is over.
+  bool Advance(Connection& connection, short events) {
+    switch (connection.phase) {
+      case Phase::kReading:
+        return Read(connection);
+      case Phase::kAnswering:
+        return (events & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+      case Phase::kWriting:
+        return Write(connection);
+      case Phase::kClosing:
+        break;
+    }
+    char bytes[4096];
+    const ssize_t got = recv(connection.fd.get(), bytes, sizeof(bytes), 0);
+    if (got < 0) return errno == EAGAIN || errno == EINTR;
+    connection.done += static_cast<size_t>(got);
+    return got > 0 && connection.done < kLongestLeftover;
+  }
+
+  bool Read(Connection& connection) {
+    char bytes[kLongestHead];
+    const ssize_t got = recv(connection.fd.get(), bytes, sizeof(bytes), 0);
+    if (got < 0) return errno == EAGAIN || errno == EINTR;
+    if (got == 0) return false;
+    const size_t seen = connection.in.size();
+    connection.in.append(bytes, static_cast<size_t>(got));
+    const size_t line_end = connection.in.find("\r\n");
+    if (std::min(line_end, connection.in.size()) > kLongestTarget)
+      return Send(connection, PlainAnswer("414 URI Too Long", "the request's first line is too long"));
+    if (line_end != std::string::npos && !IsRequestLine(std::string_view(connection.in).substr(0, line_end)))
+      return Send(connection, PlainAnswer("400 Bad Request", "this is no HTTP/1 request"));
+    const size_t end = connection.in.find("\r\n\r\n", seen < 3 ? 0 : seen - 3);
+    if (std::min(end, connection.in.size()) > kLongestHead)
+      return Send(connection, PlainAnswer("431 Request Header Fields Too Large", "the request's head is too large"));
+    if (end == std::string::npos) return true;
+
+    std::string line = connection.in.substr(0, line_end);
+    connection.method = line.substr(0, line.find(' '));
+    connection.in = {};
+    connection.phase = Phase::kAnswering;
+    connection.deadline = Now() + limits_.each_phase;
+    on_request_(std::move(line), [id = connection.id, mailbox = mailbox_](std::string answer) {
+      {
+        std::lock_guard lock(mailbox->mutex);
+        mailbox->answers.emplace_back(id, std::move(answer));
+      }
+      mailbox->Wake();
+    });
+    return true;
+  }
+
+  bool Send(Connection& connection, std::string answer) {
+    connection.phase = Phase::kWriting;
+    connection.deadline = Now() + limits_.each_phase;
+    connection.in = {};
+    connection.out = std::move(answer);
+    return Write(connection);
+  }
+
+  bool Write(Connection& connection) {
+    while (connection.done < connection.out.size()) {
+      const ssize_t sent = send(connection.fd.get(), connection.out.data() + connection.done,
+                                connection.out.size() - connection.done, MSG_NOSIGNAL);
+      if (sent < 0) return errno == EAGAIN || errno == EINTR;
+      connection.done += static_cast<size_t>(sent);
+    }
+    // A close now, with bytes of the client still unread, would be a reset and could take the answer away from it.
+    connection.phase = Phase::kClosing;
+    connection.deadline = Now() + std::min(kGoodbye, limits_.each_phase);
+    connection.out = {};
+    connection.done = 0;
+    return shutdown(connection.fd.get(), SHUT_WR) == 0;
+  }
+
+  const UniqueFd listener_;
+  const std::shared_ptr<Mailbox> mailbox_;
+  const HttpLimits limits_;
+  const OnRequest on_request_;
+  std::list<Connection> connections_;  // in the order in which they came
+  uint64_t last_id_ = 0;
+  SteadyTime accept_from_{};
+};
+
+HttpConnections::HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request)
+    : mailbox_(std::make_shared<Mailbox>(std::move(wake))),
+      thread_([run = std::make_unique<Thread>(std::move(listener), mailbox_, limits, std::move(on_request))] {
+        run->Run();
+      }) {}
+
+HttpConnections::~HttpConnections() {
+  {
+    std::lock_guard lock(mailbox_->mutex);
+    mailbox_->stop = true;
+  }
+  mailbox_->Wake();
+  thread_.join();
+}
+
+std::string HttpConnections::PlainAnswer(std::string_view status, std::string_view text, std::string_view method) {
+  return fmt::format(
+      "HTTP/1.1 {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}{}",
+      status, text.size() + 1, method == "HEAD" ? "" : text, method == "HEAD" ? "" : "\n");
+}
+
+}  // namespace lanyard
