@@ -20,6 +20,8 @@ struct Authority {
   AuthorityPhase phase = AuthorityPhase::kActive;
   WallTime created;                    // its life is counted from here; the certificate is backdated
   std::optional<WallTime> keep_until;  // of a retired one: when the last SVID that it signed has expired
+  // Of a retired one: only the wall clock took it out of service. If the clock comes back, it may sign again.
+  bool may_return = false;
   Certificate certificate;
   PrivateKey key;
 };

@@ -13,8 +13,8 @@
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/ca_schedule.h"
-#include "node_agent/state/secret_file.h"
 #include "node_agent/identity/text.h"
+#include "node_agent/state/secret_file.h"
 #include "pki/x509_svid.h"
 
 namespace lanyard {
@@ -59,6 +59,7 @@ struct Record {
   AuthorityPhase phase;
   WallTime created;
   std::optional<WallTime> keep_until;
+  bool may_return = false;
 };
 
 std::optional<Record> ReadRecord(const Json& object) {
@@ -71,6 +72,8 @@ std::optional<Record> ReadRecord(const Json& object) {
   if (!phase || !created || (*phase == AuthorityPhase::kRetired) != keep_until.has_value()) return std::nullopt;
   Record record{id->get<std::string>(), *phase, WallTime(seconds(*created)), std::nullopt};
   if (keep_until) record.keep_until = WallTime(seconds(*keep_until));
+  // Absent in what releases wrote that did not know it.
+  record.may_return = *phase == AuthorityPhase::kRetired && object.value("may_return", Json()) == Json(true);
   return record;
 }
 
@@ -81,6 +84,7 @@ std::string ToJson(const CaState& state) {
                    {"phase", std::string(AuthorityPhaseName(authority.phase))},
                    {"created", ToUnix(authority.created)}};
     if (authority.keep_until) record["keep_until"] = ToUnix(*authority.keep_until);
+    if (authority.may_return) record["may_return"] = true;
     authorities.push_back(std::move(record));
   }
   const Json document = {{"schema", kSchema},
@@ -204,6 +208,7 @@ Result<CaState> CaStore::Read() const {
     authority->phase = record->phase;
     authority->created = record->created;
     authority->keep_until = record->keep_until;
+    authority->may_return = record->may_return;
     state.authorities.push_back(*std::move(authority));
   }
   return state;

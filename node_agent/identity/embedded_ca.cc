@@ -36,6 +36,9 @@ void EmbeddedCa::Sign(IssueRequest request, IssueDone done) {
   if (refused.ok() && state_->issuer.not_after() <= now) {
     refused = Error(StatusCode::kUnavailable, "the signing authority has expired");
   }
+  if (refused.ok() && now < state_->issuer.certificate().not_before()) {
+    refused = Error(StatusCode::kUnavailable, "by the wall clock the signing authority is not valid yet");
+  }
   if (!refused.ok()) return AnswerLater(Annotate(refused, "issue {}", request.entry->id.str()), std::move(done));
 
   LeafRequest leaf{.id = request.entry->id,

@@ -4,8 +4,8 @@
 
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
-#include "node_agent/state/secret_file.h"
 #include "node_agent/identity/text.h"
+#include "node_agent/state/secret_file.h"
 #include "pki/verifier.h"
 
 namespace lanyard {
@@ -14,7 +14,7 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::size_t kMaxFileBytes = 1024 * 1024;
-constexpr seconds kLookAgain{60};
+constexpr seconds kLookAgain{5};
 constexpr int kWarnFraction = 6;  // of the issuer's life: said in health when only that much is left
 
 Result<std::vector<Certificate>> ReadCertificates(const std::string& path, std::string_view setting) {
@@ -163,7 +163,11 @@ void IntermediateKeeper::ReportHealth() {
   const WallTime end = issuer_->not_after();
   const auto life = end - issuer_->certificate().not_before();
   HealthReport report{HealthLevel::kGood, fmt::format("The given issuer signs until {}.", Utc(end))};
-  if (end <= now) {
+  if (now < issuer_->certificate().not_before()) {
+    report = {HealthLevel::kBroken,
+              fmt::format("By the wall clock the given issuer begins only on {}; check the clock.",
+                          Utc(issuer_->certificate().not_before()))};
+  } else if (end <= now) {
     report = {HealthLevel::kBroken,
               fmt::format("The given issuer has expired on {}; replace {}.", Utc(end), options_.given->issuer_cert)};
   } else if (end - now < life / kWarnFraction) {

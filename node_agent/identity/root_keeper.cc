@@ -1,6 +1,7 @@
 #include "node_agent/identity/root_keeper.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "node_agent/base/log.h"
@@ -11,7 +12,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr seconds kLookAgain{60};     // the wall clock may have been set
+constexpr seconds kLookAgain{1};      // the wall clock may have been set; a look costs a few comparisons
 constexpr seconds kTryAgain{10};      // after a failure
 constexpr int kMostStepsAtOnce = 16;  // a schedule that needs more has lost its mind
 
@@ -99,49 +100,75 @@ void RootKeeper::Rotate(Done done) {
   Continue();
 }
 
+// A root that the wall clock has left signs nothing: whoever asks meanwhile waits for the one that takes over.
 void RootKeeper::Cover(seconds lifetime, Done done) {
-  if (lifetime <= state_->longest_lifetime) return std::move(done)(OkStatus());
+  if (IsCovered(lifetime)) return std::move(done)(OkStatus());
   uncovered_.emplace_back(lifetime, std::move(done));
   Continue();
 }
 
+bool RootKeeper::IsCovered(seconds lifetime) const {
+  return lifetime <= state_->longest_lifetime && IsUsable(state_->Active(), clock_.WallNow());
+}
+
 void RootKeeper::Continue() {
   if (busy_) return;
-  const WallTime now = clock_.WallNow();
-  if (!uncovered_.empty()) {
-    seconds longest{0};
-    for (const auto& [lifetime, done] : uncovered_) longest = std::max(longest, lifetime);
-    auto waiting = std::make_shared<decltype(uncovered_)>(std::exchange(uncovered_, {}));
-    return Run(
-        "note a longer lifetime",
-        [longest](const CaState& state) -> Result<CaState> {
-          CaState after = state;
-          after.longest_lifetime = std::max(after.longest_lifetime, longest);
-          return after;
-        },
-        [waiting](Status status) {
-          for (auto& [lifetime, done] : *waiting) std::move(done)(status);
-        });
-  }
-  std::optional<CaStep> step;
-  Done done = [](Status) {};
   if (!rotations_.empty()) {
-    step = RotationStep(*state_, now);
-    done = std::move(rotations_.front());
+    Done done = std::move(rotations_.front());
     rotations_.pop_front();
-  } else {
-    step = NextStep(*state_, now);
-    if (!step) last_failure_ = OkStatus();
+    return RunStep("rotate", lanyard::Rotate, std::move(done));
   }
+  const WallTime now = clock_.WallNow();
+  const bool usable = IsUsable(state_->Active(), now);
+  if (usable && !uncovered_.empty()) return CoverWaiting();
+  const std::optional<CaStep> step = NextStep(*state_, now);
   if (!step) {
+    last_failure_ = OkStatus();
     ReportHealth();
     return SetAlarm();
   }
+  if (!usable && state_->Active() != nullptr && last_failure_.ok()) {
+    const Certificate& left = state_->Active()->certificate;
+    LANYARD_LOG_WARN(
+        "embedded CA: it is {} by the wall clock, and the root {} is valid from {} to {}: another one signs", Utc(now),
+        state_->Active()->id, Utc(left.not_before()), Utc(left.not_after()));
+  }
+  // Who waits for a root that can sign is not left waiting when none could be made.
+  RunStep(CaStepName(*step), std::bind_front(TakeStep, *step), [this](Status status) {
+    if (status.ok()) return;
+    for (auto& [lifetime, done] : std::exchange(uncovered_, {})) std::move(done)(status);
+  });
+}
+
+void RootKeeper::CoverWaiting() {
+  auto waiting = std::make_shared<decltype(uncovered_)>(std::exchange(uncovered_, {}));
+  seconds longest{0};
+  for (const auto& [lifetime, done] : *waiting) longest = std::max(longest, lifetime);
+  Done answer = [waiting](Status status) {
+    for (auto& [lifetime, done] : *waiting) std::move(done)(status);
+  };
+  if (IsCovered(longest)) {
+    const std::weak_ptr<void> alive = alive_;
+    std::move(answer)(OkStatus());
+    if (!alive.expired()) Continue();
+    return;
+  }
   Run(
-      std::string(CaStepName(*step)),
-      [step = *step, settings = SettingsOf(options_), now, latest = ca_.latest_leaf_end()](const CaState& state) {
-        return TakeStep(step, state, settings, now, latest);
+      "note a longer lifetime",
+      [longest](const CaState& state) -> Result<CaState> {
+        CaState after = state;
+        after.longest_lifetime = std::max(after.longest_lifetime, longest);
+        return after;
       },
+      std::move(answer));
+}
+
+template <class Step>
+void RootKeeper::RunStep(std::string_view what, Step step, Done done) {
+  Run(
+      std::string(what),
+      [step, settings = SettingsOf(options_), now = clock_.WallNow(),
+       latest = ca_.latest_leaf_end()](const CaState& state) { return step(state, settings, now, latest); },
       std::move(done));
 }
 
@@ -200,6 +227,11 @@ void RootKeeper::ReportHealth() {
   const Authority* active = state_->Active();
   if (active == nullptr) return;  // withdrawn, and EmbeddedCa says so
   const WallTime end = active->certificate.not_after();
+  if (clock_.WallNow() < active->certificate.not_before()) {
+    return ca_.SetHealth(
+        {HealthLevel::kBroken, fmt::format("By the wall clock the root {} begins only on {}. {}", active->id,
+                                           Utc(active->certificate.not_before()), Message(last_failure_))});
+  }
   if (end <= clock_.WallNow()) {
     return ca_.SetHealth({HealthLevel::kBroken, fmt::format("The root {} has expired on {}. {}", active->id, Utc(end),
                                                             Message(last_failure_))});
@@ -208,8 +240,14 @@ void RootKeeper::ReportHealth() {
     return ca_.SetHealth({HealthLevel::kDegraded, fmt::format("The root {} signs until {}, but: {}.", active->id,
                                                               Utc(end), Message(last_failure_))});
   }
-  ca_.SetHealth({HealthLevel::kGood, fmt::format("The root {} signs until {}; the next one takes over on {}.",
-                                                 active->id, Utc(end), Utc(HandoverTime(*active)))});
+  std::string text = fmt::format("The root {} signs until {}; the next one takes over on {}.", active->id, Utc(end),
+                                 Utc(HandoverTime(*active)));
+  for (const Authority& authority : state_->authorities) {
+    if (!authority.may_return) continue;
+    text += fmt::format(" The root {} (from {} to {}) was set aside when the wall clock left its dates.", authority.id,
+                        Utc(authority.certificate.not_before()), Utc(authority.certificate.not_after()));
+  }
+  ca_.SetHealth({HealthLevel::kGood, std::move(text)});
 }
 
 }  // namespace lanyard

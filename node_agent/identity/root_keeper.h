@@ -2,8 +2,9 @@
 //
 // What happens when is decided by ca_schedule.h; this class does it: each step is made durable in the pool, then taken
 // over on the loop and installed in the EmbeddedCa, one step at a time. It looks again whenever the next step falls due
-// and at least once a minute, since the wall clock may be set. A step that fails (disk full) is tried again; meanwhile
-// the active root signs on until it expires.
+// and every second, since the wall clock may be set; whoever asks for an SVID in between, after the clock has left the
+// dates of the active root, waits for its successor. A step that fails (disk full) is tried again; meanwhile the active
+// root signs on until it expires.
 //
 // Lifetime: borrows the loop, the clock and the lock. Thread: loop. Fails closed: an expired root signs nothing.
 #pragma once
@@ -11,6 +12,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,9 +41,13 @@ class RootKeeper final : public CaKeeper {
   RootKeeper(CaOptions options, CaStore store, CaState state, EventLoop& loop, Clock& clock);
   // Answers `done` once leaves of `lifetime` are covered on disk.
   void Cover(std::chrono::seconds lifetime, Done done);
+  bool IsCovered(std::chrono::seconds lifetime) const;
+  void CoverWaiting();
   // Starts what has to be done next, unless something is being done; else sets the alarm.
   void Continue();
   void Run(std::string what, Change change, Done done);
+  template <class Step>
+  void RunStep(std::string_view what, Step step, Done done);
   void InstallState();
   void SetAlarm();
   void ReportHealth();

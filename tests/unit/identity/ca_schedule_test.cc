@@ -11,6 +11,21 @@ const RootSettings kSettings{.trust_domain = ExampleOrg(), .key_type = KeyType::
 CaState Take(CaStep step, const CaState& state, WallTime now, std::optional<WallTime> latest = std::nullopt) {
   return TakeStep(step, state, kSettings, now, latest).value();
 }
+// Takes every step that has to be taken at `now`.
+CaState Rest(CaState state, WallTime now) {
+  for (int taken = 0; taken < 10; ++taken) {
+    const auto step = NextStep(state, now);
+    if (!step) return state;
+    state = Take(*step, state, now);
+  }
+  ADD_FAILURE() << "does not come to rest";
+  return state;
+}
+std::vector<std::string> Ids(const CaState& state) {
+  std::vector<std::string> ids;
+  for (const Authority& authority : state.authorities) ids.push_back(authority.id);
+  return ids;
+}
 CaState FirstRoot() {
   return Take(CaStep::kMakeActive, CaState{{}, 60s}, kStart);
 }
@@ -66,10 +81,12 @@ TEST(CaScheduleTest, AfterAStopPastTheEndOfEverythingANewRootReplacesAll) {
   const WallTime now = kStart + 24h;
   ASSERT_EQ(NextStep(state, now), CaStep::kMakeActive);
   state = Take(CaStep::kMakeActive, state, now);
-  ASSERT_EQ(NextStep(state, now), CaStep::kDropExpired);
-  state = Take(CaStep::kDropExpired, state, now);
+  state = Rest(state, now);
+  EXPECT_EQ(state.authorities.size(), 2u)
+      << "the clock may be wrong: the root that signed stays for as long as an SVID";
+  EXPECT_EQ(NextStep(state, now + 59s), std::nullopt);
+  state = Rest(state, now + 60s);
   EXPECT_EQ(state.authorities.size(), 1u);
-  EXPECT_EQ(NextStep(state, now), std::nullopt);
 }
 
 TEST(CaScheduleTest, ARootFromTheFutureDoesNotSign) {
@@ -77,9 +94,76 @@ TEST(CaScheduleTest, ARootFromTheFutureDoesNotSign) {
   EXPECT_EQ(NextStep(FirstRoot(), kStart - 60s), std::nullopt) << "a small step backwards is covered by the backdating";
 }
 
+TEST(CaScheduleTest, AfterTheClockWasSetBackANewRootSignsAndTheOldOneStaysForItsWholeLife) {
+  const CaState state = Rest(FirstRoot(), kStart - 48h);
+  ASSERT_EQ(state.authorities.size(), 2u);
+  EXPECT_TRUE(IsUsable(state.Active(), kStart - 48h));
+  EXPECT_TRUE(state.authorities[0].may_return);
+  EXPECT_EQ(state.authorities[0].keep_until, kStart + 600s) << "by the true clock its SVIDs are still good";
+}
+
+TEST(CaScheduleTest, WhenTheClockComesBackFromThePastTheRootThatWasSetAsideSignsAgain) {
+  const CaState first = FirstRoot();
+  const CaState past = Rest(first, kStart - 48h);
+  const CaState back = Rest(past, kStart + 20s);
+  EXPECT_EQ(back.Active()->id, first.Active()->id);
+  EXPECT_FALSE(back.Active()->keep_until);
+  EXPECT_EQ(Rest(back, kStart + 80s).authorities.size(), 1u) << "the one of the past is gone after an SVID's life";
+}
+
+TEST(CaScheduleTest, ARootThatTheClockBroughtBackButThatIsNotNeededRetires) {
+  const CaState first = FirstRoot();
+  const CaState past = Rest(first, kStart - 400s);  // a small step: the root of then is still good
+  const CaState back = Rest(past, kStart + 50s);
+  EXPECT_EQ(back.Active()->id, past.Active()->id);
+  EXPECT_FALSE(back.authorities[0].may_return);
+  EXPECT_EQ(back.authorities[0].keep_until, kStart + 110s);
+  const CaState after = Rest(back, kStart + 110s);
+  EXPECT_THAT(Ids(after), ::testing::Not(::testing::Contains(first.Active()->id)));
+}
+
+TEST(CaScheduleTest, AWallClockFarAheadAndBackCostsNoRootThatHasSvids) {
+  const CaState first = FirstRoot();
+  const CaState ahead = Rest(first, kStart + 48h);
+  EXPECT_NE(ahead.Active()->id, first.Active()->id);
+  EXPECT_THAT(Ids(ahead), ::testing::Contains(first.Active()->id));
+  const CaState back = Rest(ahead, kStart + 30s);
+  EXPECT_EQ(back.Active()->id, first.Active()->id);
+  EXPECT_THAT(Ids(back), ::testing::Contains(ahead.Active()->id)) << "somebody may be ahead still";
+}
+
+TEST(CaScheduleTest, AClockThatFlapsDoesNotHeapUpRoots) {
+  CaState state = FirstRoot();
+  for (int flap = 0; flap < 50; ++flap) {
+    const WallTime now = kStart + std::chrono::seconds(flap);
+    for (const auto off : {48h, 0h, -48h}) {
+      state = Rest(state, now + off);
+      ASSERT_TRUE(IsUsable(state.Active(), now + off));
+      ASSERT_LE(state.authorities.size(), 3u);
+    }
+  }
+}
+
+TEST(CaScheduleTest, ARootThatWasRotatedAwayByHandNeverSignsAgain) {
+  const CaState first = FirstRoot();
+  const CaState past = Rest(first, kStart - 48h);
+  CaState rotated = Rotate(past, kSettings, kStart - 48h, std::nullopt).value();
+  rotated = Rest(rotated, kStart + 20s);
+  EXPECT_NE(rotated.Active()->id, first.Active()->id);
+  EXPECT_NE(rotated.Active()->id, past.Active()->id);
+  const CaState late =
+      Rest(Rotate(Rest(first, kStart + 48h), kSettings, kStart + 20s, std::nullopt).value(), kStart + 20s);
+  EXPECT_NE(late.Active()->id, first.Active()->id) << "not even while another clock made it the only one";
+}
+
 TEST(CaScheduleTest, RotationByHandPromotesWhatIsPreparedAndElseMakesARoot) {
-  EXPECT_EQ(RotationStep(FirstRoot(), kStart), CaStep::kMakeActive);
-  EXPECT_EQ(RotationStep(Take(CaStep::kMakePrepared, FirstRoot(), kStart + 300s), kStart + 301s), CaStep::kPromote);
+  const CaState fresh = Rotate(FirstRoot(), kSettings, kStart, std::nullopt).value();
+  EXPECT_EQ(fresh.authorities.size(), 2u);
+  EXPECT_EQ(fresh.authorities[1].phase, AuthorityPhase::kActive);
+  const CaState prepared = Take(CaStep::kMakePrepared, FirstRoot(), kStart + 300s);
+  const CaState promoted = Rotate(prepared, kSettings, kStart + 301s, std::nullopt).value();
+  EXPECT_EQ(promoted.authorities.size(), 2u);
+  EXPECT_EQ(promoted.Active()->id, prepared.authorities[1].id);
 }
 
 TEST(CaScheduleTest, ComesToRestAtEveryInstantOfALongLife) {
