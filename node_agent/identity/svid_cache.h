@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,6 +36,15 @@ struct SvidCacheOptions {
   std::chrono::seconds default_ttl = std::chrono::hours(1);  // an entry's own may only be shorter
   KeyType default_key_type = KeyType::kEcP256;
   std::size_t renewals_at_once = 4;  // leaves the pool to those who wait for their first SVID
+};
+
+// Counted since the start; what was thrown away on arrival (Forget) is in none of them.
+struct SvidCacheStats {
+  std::uint64_t issued_new = 0, issued_renewal = 0;
+  std::uint64_t failed_new = 0, failed_renewal = 0;
+  std::uint64_t expired = 0;  // SVIDs that could not be renewed in time
+  // Of the SVIDs that are held now, the moment at which the first one expires if nothing renews it.
+  std::optional<WallTime> earliest_not_after;
 };
 
 class SvidCache {
@@ -83,6 +93,8 @@ class SvidCache {
   void SetOptions(SvidCacheOptions options);
 
   std::size_t size() const;
+  // Costs a look at every entry.
+  SvidCacheStats stats() const;
   HealthReport health() const;
 
  private:
