@@ -5,6 +5,8 @@
 // it goes. A file beside it (<data_dir>/state.reserve) holds space that is given back when the disk is full, for those
 // writes that may use it.
 //
+// While writing fails, it is tried again at intervals, so that health turns good by itself once the disk does.
+//
 // Before each batch it is made sure that the path still names the file that was opened: a data directory that was
 // removed or replaced is an error, not a write into nowhere.
 //
@@ -30,6 +32,8 @@ inline constexpr std::chrono::hours kKeepSerials{24 * 7};
 
 struct SqliteOptions {
   uint64_t reserve_bytes = 4 << 20;
+  std::chrono::milliseconds head_delay{1000};   // how long a head waits for a write to go with
+  std::chrono::milliseconds probe_after{2000};  // after a failure: how soon it is looked whether writing works again
 };
 
 class SqliteStore : public StateStore {
