@@ -15,7 +15,7 @@ namespace {
 using std::chrono::nanoseconds;
 using std::chrono::seconds;
 
-constexpr seconds kLookAgain{60};    // the wall clock may have been set
+constexpr seconds kLookAgain{1};     // the wall clock may have been set; a look compares two clocks
 constexpr seconds kLongestBatch{1};  // changes are told after this time, even if some renewals are still out
 
 enum class Purpose { kAsked, kRenewal };
@@ -181,6 +181,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
 
   void OnSigned(const EntryPtr& entry, std::uint64_t signing, std::uint64_t by, Purpose purpose,
                 Result<X509Svid> svid) {
+    FollowClock();  // Points are put in by the clock of now: the others have to be there before
     if (purpose == Purpose::kRenewal) --renewing;
     Slot* slot = Find(entry.get());
     std::vector<Done> waiters;
@@ -229,9 +230,12 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   void OnSignerChange() {
+    FollowClock();
     ++signer;
     for (auto& [key, slot] : slots) {
-      if (schedule.Has(key)) Schedule(*slot, slot->failures > 0 ? clock.WallNow() : SoonAfterNewSigner(*slot));
+      if (!schedule.Has(key)) continue;
+      const bool urgent = slot->failures > 0 || !Valid(*slot);
+      Schedule(*slot, urgent ? clock.WallNow() : SoonAfterNewSigner(*slot));
     }
     SetAlarm();
   }

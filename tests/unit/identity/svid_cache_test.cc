@@ -244,7 +244,7 @@ TEST_F(SvidCacheTest, ReplacesWhatAJumpOfTheWallClockHasExpired) {
   ASSERT_TRUE(Get(entry).ok());
   world.clock.JumpWall(2h);
   EXPECT_EQ(cache->Peek(entry), nullptr) << "not even before the jump was noticed";
-  world.Pass(61s);
+  world.Pass(1s);
   EXPECT_NE(cache->Peek(entry), nullptr);
 }
 
@@ -253,10 +253,33 @@ TEST_F(SvidCacheTest, ReplacesWhatAJumpBackwardsHasPutIntoTheFuture) {
   const auto hold = cache->Retain(entry);
   ASSERT_TRUE(Get(entry).ok());
   world.clock.JumpWall(-2h);
-  world.Pass(61s);
+  world.Pass(1s);
   const CachedSvidPtr now = cache->Peek(entry);
   ASSERT_NE(now, nullptr);
   EXPECT_LE(now->svid.not_before(), world.clock.WallNow());
+}
+
+TEST_F(SvidCacheTest, ReplacesWhatWasSignedBetweenAJumpAndItsReversal) {
+  const EntryPtr entry = MakeEntry("refund");
+  const auto hold = cache->Retain(entry);
+  ASSERT_TRUE(Get(entry).ok());
+  world.clock.JumpWall(-2h);
+  ASSERT_TRUE(Get(entry).ok());
+  world.clock.JumpWall(2h);  // both before anybody looked at the clock
+  EXPECT_EQ(cache->Peek(entry), nullptr);
+  world.Pass(1s);
+  EXPECT_NE(cache->Peek(entry), nullptr);
+}
+
+TEST_F(SvidCacheTest, ReplacesAtOnceWhatIsInvalidWhenAnotherAuthorityBeginsToSign) {
+  const EntryPtr entry = MakeEntry("refund");
+  const auto hold = cache->Retain(entry);
+  ASSERT_TRUE(Get(entry).ok());
+  world.clock.JumpWall(2h);
+  source.ChangeSigner();
+  world.clock.Advance(0s);
+  world.Settle();
+  EXPECT_NE(cache->Peek(entry), nullptr);
 }
 
 TEST_F(SvidCacheTest, ForgetsAtOnceAndDiscardsWhatIsBeingSigned) {
