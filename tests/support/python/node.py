@@ -206,8 +206,9 @@ class NodeTest(unittest.TestCase):
         return self.node(entries, **options).start()
 
     def failed(self):
-        outcome = self._outcome
-        return outcome is not None and not outcome.success
+        # Not outcome.success: unittest sets that anew for each cleanup.
+        result = self._outcome and self._outcome.result
+        return bool(result) and any(test is self for test, _ in [*result.failures, *result.errors])
 
 
 def shared_binary(name):
