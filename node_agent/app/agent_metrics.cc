@@ -1,0 +1,182 @@
+#include "node_agent/app/agent_metrics.h"
+
+#include "node_agent/app/process_usage.h"
+#include "node_agent/base/log.h"
+
+namespace lanyard {
+namespace {
+
+double Count(uint64_t value) {
+  return static_cast<double>(value);
+}
+
+void AddAgent(MetricPage& page, const MetricSources& sources) {
+  page.Gauge("lanyard_build_info", "Version and environment of the agent; always 1.", 1,
+             {{"version", sources.version}, {"environment", sources.environment}});
+  page.Gauge("lanyard_start_time_seconds", "When the agent started, in seconds since 1970.", sources.started);
+  page.Gauge("lanyard_ready", "1 when /ready says so, otherwise 0.", sources.ready ? 1 : 0);
+  for (const auto& [component, level] : sources.health) {
+    page.Gauge("lanyard_health_level", "Health of a component: 0 good, 1 degraded, 2 failing.", static_cast<int>(level),
+               {{"component", component}});
+  }
+  page.Counter("lanyard_denials_total", "Calls of workloads that were refused an identity.", Count(sources.denials));
+  if (sources.loop_delay != nullptr) {
+    page.Histogram("lanyard_loop_delay_seconds", "How late the agent's loop came to an alarm that is due each second.",
+                   sources.loop_delay->seconds());
+  }
+}
+
+void AddRegistry(MetricPage& page, const MetricSources& sources) {
+  if (sources.registry != nullptr) {
+    page.Gauge("lanyard_registry_entries", "Registration entries in force.",
+               Count(sources.registry->registry()->size()));
+    page.Counter("lanyard_registry_failed_loads_total", "Loads of the registry that found an error.",
+                 Count(sources.registry->failed_loads()));
+    page.Gauge("lanyard_registry_problems", "Broken files of the registry, and watches that could not be set.",
+               Count(sources.registry->problems().size()));
+  }
+  if (sources.registry_good) {
+    page.Gauge("lanyard_registry_last_good_load_timestamp_seconds",
+               "When the registry was last read without an error, in seconds since 1970.", *sources.registry_good);
+  }
+}
+
+void AddCa(MetricPage& page, const CaKeeper& ca) {
+  std::map<AuthorityPhase, int> phases{
+      {AuthorityPhase::kPrepared, 0}, {AuthorityPhase::kActive, 0}, {AuthorityPhase::kRetired, 0}};
+  std::optional<WallTime> not_after;
+  for (const AuthorityInfo& authority : ca.Show()) {
+    ++phases[authority.phase];
+    if (authority.phase == AuthorityPhase::kActive) not_after = authority.not_after;
+  }
+  for (const auto& [phase, count] : phases) {
+    page.Gauge("lanyard_ca_authorities", "Signing authorities by phase.", count,
+               {{"phase", std::string(AuthorityPhaseName(phase))}});
+  }
+  if (not_after) {
+    page.Gauge("lanyard_ca_active_not_after_timestamp_seconds",
+               "When the authority that signs now expires, in seconds since 1970.", *not_after);
+  }
+}
+
+void AddSvids(MetricPage& page, const SvidCache& svids) {
+  page.Gauge("lanyard_svid_cache_entries", "Entries whose SVID is kept, being made, or cannot be made.",
+             Count(svids.size()));
+  const SvidCacheStats stats = svids.stats();
+  const auto issued = [&page](const char* cause, const char* outcome, uint64_t value) {
+    page.Counter("lanyard_svid_issuances_total", "Issuances of X.509-SVIDs by cause and outcome.", Count(value),
+                 {{"cause", cause}, {"outcome", outcome}});
+  };
+  issued("new", "ok", stats.issued_new);
+  issued("new", "error", stats.failed_new);
+  issued("renewal", "ok", stats.issued_renewal);
+  issued("renewal", "error", stats.failed_renewal);
+  page.Counter("lanyard_svids_expired_total", "SVIDs that expired before they could be renewed.", Count(stats.expired));
+  if (stats.earliest_not_after) {
+    page.Gauge("lanyard_svid_earliest_not_after_timestamp_seconds",
+               "When the first of the SVIDs that streams show expires unless renewed, in seconds since 1970.",
+               *stats.earliest_not_after);
+  }
+}
+
+void AddServer(MetricPage& page, const std::string& socket, const RpcServer& server) {
+  const RpcServerStats stats = server.stats();
+  const ListenerStats& connections = stats.connections;
+  page.Gauge("lanyard_connections_open", "Open connections.", Count(connections.open), {{"socket", socket}});
+  page.Counter("lanyard_connections_accepted_total", "Connections that were accepted.", Count(connections.accepted),
+               {{"socket", socket}});
+  constexpr std::string_view kRefused =
+      "Connections that were refused: peer (unknown, exited or not admitted) or limit.";
+  page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_peer),
+               {{"socket", socket}, {"reason", "peer"}});
+  page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_limit),
+               {{"socket", socket}, {"reason", "limit"}});
+  constexpr std::string_view kEnded = "Connections that the agent ended: exit (of the process) or silent (no call).";
+  page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_exit),
+               {{"socket", socket}, {"reason", "exit"}});
+  page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_silent),
+               {{"socket", socket}, {"reason", "silent"}});
+  page.Gauge("lanyard_calls_live", "Calls that are not over, streams included.", Count(stats.live_calls),
+             {{"socket", socket}});
+  page.Counter("lanyard_calls_total", "Calls that have come.", Count(stats.calls), {{"socket", socket}});
+}
+
+void AddState(MetricPage& page, const StateStore& state) {
+  const StateStats stats = state.stats();
+  constexpr std::string_view kCommits = "Commits of the state store by outcome.";
+  page.Counter("lanyard_state_commits_total", kCommits, Count(stats.commits), {{"outcome", "ok"}});
+  page.Counter("lanyard_state_commits_total", kCommits, Count(stats.failed_commits), {{"outcome", "error"}});
+  page.Counter("lanyard_state_writes_total", "Writes that were made durable.", Count(stats.writes));
+  page.Gauge("lanyard_state_waiting", "Writes that are not answered yet.", Count(stats.waiting));
+  page.Gauge("lanyard_state_bytes", "Size of the state store on disk.", Count(stats.bytes));
+  if (stats.last_commit) {
+    page.Gauge("lanyard_state_last_commit_timestamp_seconds", "When the last commit succeeded, in seconds since 1970.",
+               *stats.last_commit);
+  }
+  page.Histogram("lanyard_state_commit_seconds", "How long commits take, fsync included.", state.commit_seconds());
+}
+
+void AddAudit(MetricPage& page, const AuditLog& audit) {
+  const AuditStats stats = audit.stats();
+  page.Counter("lanyard_audit_records_total", "Audit records written, checkpoints included.", Count(stats.records));
+  page.Counter("lanyard_audit_lost_total", "Audit records that could not be written.", Count(stats.lost));
+  page.Counter("lanyard_audit_failed_batches_total", "Batches of audit records that could not be written.",
+               Count(stats.failed_batches));
+  page.Counter("lanyard_audit_checkpoints_total", "Signed checkpoints written.", Count(stats.checkpoints));
+  page.Gauge("lanyard_audit_waiting", "Audit records that are not answered yet.", Count(stats.waiting));
+  page.Gauge("lanyard_audit_bytes", "Size of the current audit file.", Count(stats.bytes));
+  if (stats.last_write) {
+    page.Gauge("lanyard_audit_last_write_timestamp_seconds",
+               "When the last batch of audit records was written, in seconds since 1970.", *stats.last_write);
+  }
+  if (stats.last_checkpoint) {
+    page.Gauge("lanyard_audit_last_checkpoint_timestamp_seconds",
+               "When the last checkpoint was written, in seconds since 1970.", *stats.last_checkpoint);
+  }
+  page.Histogram("lanyard_audit_write_seconds", "How long writing a batch takes, fsync included.",
+                 audit.write_seconds());
+}
+
+void AddProcess(MetricPage& page) {
+  const Result<ProcessUsage> usage = ReadProcessUsage();
+  if (!usage.ok()) {
+    LANYARD_LOG_WARN("metrics of the process: {}", Message(usage.status()));
+    return;
+  }
+  page.Counter("process_cpu_seconds_total", "User and system time of the agent.", usage->cpu.count());
+  page.Gauge("process_resident_memory_bytes", "Resident memory of the agent.", Count(usage->resident_bytes));
+  page.Gauge("process_virtual_memory_bytes", "Virtual memory of the agent.", Count(usage->virtual_bytes));
+  page.Gauge("process_threads", "Threads of the agent.", Count(usage->threads));
+  if (usage->open_fds) page.Gauge("process_open_fds", "Open file descriptors.", Count(*usage->open_fds));
+  if (usage->max_fds) page.Gauge("process_max_fds", "Limit of open file descriptors.", Count(*usage->max_fds));
+}
+
+}  // namespace
+
+MetricPage CollectMetrics(const MetricSources& sources) {
+  MetricPage page;
+  AddAgent(page, sources);
+  AddRegistry(page, sources);
+  if (sources.ca != nullptr) AddCa(page, *sources.ca);
+  if (sources.svids != nullptr) AddSvids(page, *sources.svids);
+  page.Gauge("lanyard_svid_unwritten_renewals", "Renewed SVIDs that were handed on and are not yet on record.",
+             Count(sources.unwritten_renewals));
+  if (sources.hub != nullptr) {
+    page.Gauge("lanyard_update_subscriptions", "Streams that are told of new SVIDs and bundles.",
+               Count(sources.hub->subscriptions()));
+  }
+  if (sources.workload != nullptr) AddServer(page, "workload", *sources.workload);
+  if (sources.admin != nullptr) AddServer(page, "admin", *sources.admin);
+  if (sources.state != nullptr) AddState(page, *sources.state);
+  if (sources.audit != nullptr) AddAudit(page, *sources.audit);
+  AddProcess(page);
+  return page;
+}
+
+std::string RenderMetrics(const MetricSources& sources) {
+  const MetricPage page = CollectMetrics(sources);
+  for (const std::string& problem : page.problems()) LANYARD_LOG_WARN("left out of the metrics: {}", problem);
+  return page.Text();
+}
+
+}  // namespace lanyard

@@ -1,0 +1,180 @@
+#include "node_agent/app/agent_metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "node_agent/app/process_usage.h"
+#include "tests/unit/app/observe_fixture.h"
+#include "tests/unit/identity/identity_fixture.h"
+
+namespace lanyard {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using namespace std::chrono_literals;
+
+// Everything there is, with every optional value set.
+class AgentMetricsTest : public ::testing::Test {
+ protected:
+  AgentMetricsTest() {
+    dir_.Write("entries.yaml", "entries:\n  - spiffe_id: spiffe://example.org/a\n    selectors: [\"unix:uid:1000\"]\n");
+    const WallTime now = world_.clock.WallNow();
+    auto registry = RegistryStore::Open(world_.loop, world_.clock,
+                                        {.trust_domain = lanyard::testing::ExampleOrg(), .paths = {dir_.path()}});
+    EXPECT_TRUE(registry.ok()) << registry.status();
+    registry_ = *std::move(registry);
+    ca_.authorities = {{.id = "aa",
+                        .phase = AuthorityPhase::kActive,
+                        .key_type = "ec-p256",
+                        .not_before = now,
+                        .not_after = now + 720h},
+                       {.id = "bb",
+                        .phase = AuthorityPhase::kPrepared,
+                        .key_type = "ec-p256",
+                        .not_before = now,
+                        .not_after = now + 999h}};
+    held_ = svids_.Retain(entry_);
+    svids_.Get(entry_, [](Result<CachedSvidPtr>) {});
+    world_.Settle();
+    server_.shown = {
+        .connections =
+            {.open = 4, .accepted = 9, .refused_peer = 1, .refused_limit = 2, .ended_exit = 3, .ended_silent = 5},
+        .live_calls = 6,
+        .calls = 77};
+    state_.shown.last_commit = audit_.shown.last_write = audit_.shown.last_checkpoint = now;
+    audit_.shown.lost = 8;
+  }
+
+  MetricSources All() {
+    return {
+        .version = "1.2.3",
+        .environment = "production",
+        .started = WallTime(1767225600s),
+        .ready = true,
+        .health = {{"audit", HealthLevel::kGood}, {"registry", HealthLevel::kDegraded}, {"ca", HealthLevel::kBroken}},
+        .denials = 11,
+        .registry = registry_.get(),
+        .registry_good = world_.clock.WallNow(),
+        .ca = &ca_,
+        .svids = &svids_,
+        .hub = &hub_,
+        .workload = &server_,
+        .admin = &server_,
+        .state = &state_,
+        .audit = &audit_,
+        .loop_delay = &delay_};
+  }
+
+  TempDir dir_;
+  lanyard::testing::World world_;
+  lanyard::testing::FakeSource source_{world_.loop, world_.clock};
+  SvidCache svids_{source_, world_.loop, world_.clock, {}, [] { return 0.5; }};
+  UpdateHub hub_{svids_, source_, world_.clock};
+  EntryPtr entry_ = lanyard::testing::MakeEntry("secret-agent-name");
+  SvidCache::Hold held_;
+  std::unique_ptr<RegistryStore> registry_;
+  ShownCa ca_;
+  ShownServer server_;
+  ShownState state_;
+  ShownAudit audit_;
+  LoopDelay delay_{world_.clock};
+};
+
+// The first column of the table in docs/METRICS.md.
+std::set<std::string> DocumentedNames() {
+  std::set<std::string> names;
+  std::ifstream file(LANYARD_SOURCE_DIR "/docs/METRICS.md");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("| `")) names.insert(line.substr(3, line.find('`', 3) - 3));
+  }
+  return names;
+}
+
+TEST_F(AgentMetricsTest, ThePageAndTheDocumentHaveTheSameMetrics) {
+  const std::vector<std::string> on_page = CollectMetrics(All()).Names();
+  EXPECT_EQ(DocumentedNames(), std::set<std::string>(on_page.begin(), on_page.end()));
+}
+
+TEST_F(AgentMetricsTest, PrometheusWouldTakeEverySample) {
+  EXPECT_THAT(CollectMetrics(All()).problems(), ::testing::IsEmpty());
+}
+
+TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
+  const std::string text = RenderMetrics(All());
+  for (const char* line : {"lanyard_build_info{environment=\"production\",version=\"1.2.3\"} 1",
+                           "lanyard_start_time_seconds 1767225600",
+                           "lanyard_ready 1",
+                           "lanyard_health_level{component=\"audit\"} 0",
+                           "lanyard_health_level{component=\"ca\"} 2",
+                           "lanyard_health_level{component=\"registry\"} 1",
+                           "lanyard_denials_total 11",
+                           "lanyard_registry_entries 1",
+                           "lanyard_registry_failed_loads_total 0",
+                           "lanyard_ca_authorities{phase=\"active\"} 1",
+                           "lanyard_ca_authorities{phase=\"prepared\"} 1",
+                           "lanyard_ca_authorities{phase=\"retired\"} 0",
+                           "lanyard_ca_active_not_after_timestamp_seconds 1769817600",
+                           "lanyard_svid_issuances_total{cause=\"new\",outcome=\"ok\"} 1",
+                           "lanyard_svid_issuances_total{cause=\"renewal\",outcome=\"error\"} 0",
+                           "lanyard_svid_earliest_not_after_timestamp_seconds 1767229200",
+                           "lanyard_connections_refused_total{reason=\"limit\",socket=\"workload\"} 2",
+                           "lanyard_connections_ended_total{reason=\"silent\",socket=\"admin\"} 5",
+                           "lanyard_calls_live{socket=\"admin\"} 6",
+                           "lanyard_audit_lost_total 8"}) {
+    EXPECT_THAT(text, HasSubstr(std::string(line) + "\n"));
+  }
+}
+
+TEST_F(AgentMetricsTest, NamesNoIdentity) {
+  EXPECT_THAT(RenderMetrics(All()), Not(HasSubstr("secret-agent-name")));
+}
+
+TEST_F(AgentMetricsTest, CountsARenewalThatFailedAndAnSvidThatExpired) {
+  source_.failure = Error(StatusCode::kUnavailable, "no signer");
+  world_.Pass(2h, 10s);
+  const std::string text = RenderMetrics(All());
+  EXPECT_THAT(text, HasSubstr("lanyard_svids_expired_total 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("lanyard_svid_issuances_total{cause=\"renewal\",outcome=\"error\"} 0\n")));
+  EXPECT_THAT(text, Not(HasSubstr("lanyard_svid_earliest_not_after_timestamp_seconds")));
+}
+
+TEST_F(AgentMetricsTest, IsWellWithoutThePartsThatAreNotThere) {
+  const MetricPage page = CollectMetrics({.version = "1", .environment = "development", .started = {}});
+  EXPECT_THAT(page.problems(), ::testing::IsEmpty());
+  EXPECT_THAT(page.Text(), HasSubstr("lanyard_ready 0\n"));
+}
+
+TEST(LoopDelayTest, MeasuresHowLateItsAlarmCame) {
+  class LateClock : public FakeClock {
+   public:
+    MonoTime MonoNow() const override { return FakeClock::MonoNow() + late; }
+    std::chrono::nanoseconds late{0};
+  };
+  LateClock clock;
+  LoopDelay delay(clock);
+  clock.Advance(1s);
+  EXPECT_DOUBLE_EQ(delay.seconds().Collect().histogram.sample_sum, 0);
+  clock.late = 300ms;
+  clock.Advance(1s);
+  EXPECT_EQ(delay.seconds().Collect().histogram.sample_count, 2);
+  EXPECT_NEAR(delay.seconds().Collect().histogram.sample_sum, 0.3, 1e-9);
+}
+
+TEST(ProcessUsageTest, AgreesWithTheKernelOnFilesAndThreads) {
+  const auto before = ReadProcessUsage();
+  ASSERT_TRUE(before.ok()) << before.status();
+  const std::ifstream one("/dev/null"), two("/dev/null");
+  const auto after = ReadProcessUsage();
+  EXPECT_EQ(*after->open_fds, *before->open_fds + 2);
+  EXPECT_GE(after->threads, 1u);
+  EXPECT_GT(after->resident_bytes, 1u << 20);
+  EXPECT_GE(after->virtual_bytes, after->resident_bytes);
+  EXPECT_GE(after->cpu.count(), 0);
+}
+
+}  // namespace
+}  // namespace lanyard
