@@ -1,6 +1,6 @@
 // Base64 and base64url (RFC 4648 §4 and §5), strict: one spelling for each byte string.
 //
-// Thread: any. Private to this room. Not for secrets: the strings are not wiped.
+// Thread: any. Not for secrets: the strings are not wiped.
 #pragma once
 
 #include <string>

@@ -11,8 +11,8 @@
 // answered with the error, and the chain goes on from the last good line. The file is looked at before every batch:
 // when it was moved, removed or replaced, a new one is begun that continues the chain, and says so.
 //
-// Lifetime: borrows loop and clock. The destructor writes what is queued and joins the thread. Thread: loop; callbacks
-// run on the loop, never inside the call.
+// Lifetime: borrows loop and clock. The destructor writes what is queued and joins the thread; answers that were not
+// delivered by then are dropped. Thread: loop; callbacks run on the loop, never inside the call.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -89,11 +89,16 @@ class AuditLog {
   // Calls `done` after everything before is written, with a last checkpoint. For a clean stop.
   virtual void Seal(Done done) = 0;
 
-  // Called after each batch with the new head. One listener.
+  // Serials of `issue` lines that lie after the stored head (or anywhere, when there was none), oldest first; expired
+  // ones are left out. For a state store that was behind when the agent ended: record them again.
+  virtual const std::vector<IssuedSerial>& issued_after_stored_head() const = 0;
+
+  // Called with the newest line that is on the disk, after each batch (with kEverySecond about once a second). One
+  // listener.
   virtual void OnHead(HeadListener listener) = 0;
 
   // Calls `line` with each of the last `lines` lines of the current file, then with every new one until the Tail is
-  // destroyed; `caught_up` once, after the old ones, with an error when they cannot be read.
+  // destroyed; `caught_up` once, after the old ones, with an error when they cannot be read. At most 10,000 old lines.
   [[nodiscard]] virtual std::unique_ptr<Tail> Follow(size_t lines, LineListener line, Done caught_up) = 0;
 
   // What may change while it runs: rotation, retention, checkpoints, sync. Paths and key stay as they are.

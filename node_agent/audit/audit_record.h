@@ -58,6 +58,7 @@ struct AuditRecord {
   std::string action{};
   std::string resource{};
   std::string serial{};
+  std::string authority{};  // subject key identifier of the signer, lower-case hex
   std::optional<WallTime> not_after{};
   std::optional<AuditPolicy> policy{};
   std::string correlation_id{};

@@ -1,0 +1,292 @@
+#include "node_agent/audit/audit_log.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "node_agent/audit/audit_line.h"
+#include "node_agent/audit/audit_tail.h"
+#include "node_agent/audit/audit_writer.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxWaiting = 65'536;  // records that nobody has answered yet; more are refused at the door
+constexpr size_t kMaxBatch = 2'048;
+constexpr size_t kMaxOldLines = 10'000;
+constexpr std::chrono::seconds kSyncInterval{1};
+
+// What the writer thread tells the loop after a batch.
+struct Report {
+  std::vector<std::pair<AuditLog::Done, Status>> answers;
+  size_t answered = 0;  // those that nobody waited for included
+  AuditHead head;       // on the disk
+  AuditStats stats;
+  HealthReport health;
+  SharedFd fd;
+};
+
+class FileAuditLog : public AuditLog {
+ public:
+  FileAuditLog(AuditOptions options, std::unique_ptr<AuditWriter> writer, EventLoop& loop, Clock& clock)
+      : loop_(loop), clock_(clock), options_(std::move(options)), writer_(std::move(writer)) {
+    issued_ = writer_->TakeIssued();
+    latest_ = MakeReport();
+    ArmCheckpoint();
+    thread_ = std::thread([this] { WriteUntilStopped(); });
+  }
+
+  ~FileAuditLog() override {
+    alive_.reset();
+    {
+      std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+
+  void Append(AuditRecord record, Done done, AuditSpace space) override {
+    if (waiting_ >= kMaxWaiting) return RefuseAtTheDoor(std::move(done));
+    CutAuditRecord(record);
+    Enqueue({.entry = {.record = std::move(record),
+                       .time = clock_.WallNow(),
+                       .space = space,
+                       .done = std::move(done),
+                       .result = OkStatus()},
+             .is_record = true});
+    if (checkpoint_alarm_ == nullptr) ArmCheckpoint();
+  }
+
+  void Seal(Done done) override { Enqueue(CheckpointJob(std::move(done))); }
+
+  void OnHead(HeadListener listener) override {
+    on_head_ = std::move(listener);
+    told_head_ = {};
+    loop_.Post([this, alive = std::weak_ptr(alive_)] {
+      if (alive.lock() != nullptr) TellHead();
+    });
+  }
+
+  const std::vector<IssuedSerial>& issued_after_stored_head() const override { return issued_; }
+
+  std::unique_ptr<Tail> Follow(size_t lines, LineListener line, Done caught_up) override {
+    auto tail = AuditTail::Start(loop_, latest_.fd, latest_.stats.bytes, std::min(lines, kMaxOldLines), std::move(line),
+                                 std::move(caught_up));
+    tails_.push_back(tail);
+    struct Handle : Tail {
+      explicit Handle(std::shared_ptr<AuditTail> followed) : tail(std::move(followed)) {}
+      ~Handle() override { tail->End(); }
+      std::shared_ptr<AuditTail> tail;
+    };
+    return std::make_unique<Handle>(std::move(tail));
+  }
+
+  void SetOptions(AuditOptions options) override {
+    options_ = options;
+    checkpoint_alarm_.reset();
+    ArmCheckpoint();
+    {
+      std::lock_guard lock(mutex_);
+      new_options_ = std::move(options);
+    }
+    wake_.notify_one();
+  }
+
+  AuditStats stats() const override {
+    AuditStats stats = latest_.stats;
+    stats.waiting = waiting_;
+    return stats;
+  }
+  const Histogram& write_seconds() const override { return write_seconds_; }
+  HealthReport health() const override { return latest_.health; }
+
+ private:
+  struct Job {
+    AuditEntry entry;  // of a checkpoint that was asked for only time and done
+    bool is_record = false;
+  };
+
+  Job CheckpointJob(Done done) {
+    return {.entry = {.record = {}, .time = clock_.WallNow(), .done = std::move(done), .result = OkStatus()}};
+  }
+
+  void Enqueue(Job job) {
+    ++waiting_;
+    {
+      std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(job));
+    }
+    wake_.notify_one();
+  }
+
+  // The disk has been slower than everybody who wants something recorded, for long.
+  void RefuseAtTheDoor(Done done) {
+    if (done == nullptr) {
+      std::lock_guard lock(mutex_);
+      if (refused_++ == 0) refused_since_ = clock_.WallNow();
+      return;
+    }
+    loop_.Post([done = std::move(done), alive = std::weak_ptr(alive_), path = options_.path]() mutable {
+      if (alive.lock() == nullptr) return;
+      std::move(done)(Error(StatusCode::kResourceExhausted,
+                            "write audit log {}: {} records wait already; its disk does not keep up", path,
+                            kMaxWaiting));
+    });
+  }
+
+  // One alarm a time: what is written while it runs is signed when it fires.
+  void ArmCheckpoint() {
+    checkpoint_alarm_ = clock_.CallAfter(options_.checkpoint_interval, [this] {
+      Enqueue(CheckpointJob(nullptr));
+      checkpoint_alarm_.reset();
+    });
+  }
+
+  void Take(Report report) {
+    waiting_ -= std::min(waiting_, report.answered);
+    auto answers = std::move(report.answers);
+    latest_ = std::move(report);
+    // A callback may destroy this log.
+    const std::weak_ptr<char> alive = alive_;
+    for (auto& [done, status] : answers) {
+      std::move(done)(std::move(status));
+      if (alive.expired()) return;
+    }
+    TellHead();
+    if (alive.expired()) return;
+    std::erase_if(tails_, [](const std::weak_ptr<AuditTail>& tail) { return tail.expired(); });
+    const std::vector<std::weak_ptr<AuditTail>> tails = tails_;
+    for (const std::weak_ptr<AuditTail>& weak : tails) {
+      if (const auto tail = weak.lock()) tail->Extend(latest_.fd, latest_.stats.bytes);
+      if (alive.expired()) return;
+    }
+  }
+
+  void TellHead() {
+    if (!on_head_ || latest_.head.seq == 0 || latest_.head == told_head_) return;
+    told_head_ = latest_.head;
+    on_head_(told_head_);
+  }
+
+  // From here on: writer thread.
+
+  void WriteUntilStopped() {
+    auto next_sync = std::chrono::steady_clock::now();
+    bool stopping = false;
+    while (!stopping) {
+      std::vector<Job> batch;
+      {
+        std::unique_lock lock(mutex_);
+        const auto has_work = [this] { return stop_ || !jobs_.empty() || new_options_; };
+        if (!writer_->unsynced()) {
+          wake_.wait(lock, has_work);
+        } else {
+          wake_.wait_until(lock, next_sync, has_work);
+        }
+        batch = TakeBatch();
+        stopping = stop_ && jobs_.empty();
+        if (new_options_) writer_->SetOptions(*std::exchange(new_options_, std::nullopt));
+        if (refused_ > 0) writer_->CountLost(std::exchange(refused_, 0), refused_since_);
+      }
+      const auto begin = std::chrono::steady_clock::now();
+      Report report;
+      if (!batch.empty()) WriteBatch(batch, report);
+      const auto now = std::chrono::steady_clock::now();
+      if (writer_->unsynced() && (stopping || now >= next_sync || writer_->sync_policy() == SyncPolicy::kEveryBatch)) {
+        IGNORE_ERROR(writer_->Sync(), "health() tells it");
+        next_sync = now + kSyncInterval;
+      }
+      if (!batch.empty()) ObserveTime(write_seconds_, std::chrono::steady_clock::now() - begin);
+      Send(std::move(report));
+    }
+  }
+
+  // What waits, up to and including the first checkpoint that somebody asked for.
+  std::vector<Job> TakeBatch() {
+    std::vector<Job> batch;
+    while (!jobs_.empty() && batch.size() < kMaxBatch) {
+      batch.push_back(std::move(jobs_.front()));
+      jobs_.pop_front();
+      if (!batch.back().is_record) break;
+    }
+    return batch;
+  }
+
+  void WriteBatch(std::vector<Job>& batch, Report& report) {
+    const bool sign = !batch.back().is_record;
+    std::vector<AuditEntry> entries;
+    for (Job& job : batch) {
+      if (job.is_record) entries.push_back(std::move(job.entry));
+    }
+    Status status =
+        writer_->Write(entries, batch.back().entry.time, sign ? CheckpointWish::kNow : CheckpointWish::kWhenDue);
+    report.answered = batch.size();
+    for (AuditEntry& entry : entries) {
+      if (entry.done) report.answers.emplace_back(std::move(entry.done), std::move(entry.result));
+    }
+    if (!sign || !batch.back().entry.done) return;
+    if (status.ok()) status = writer_->Sync();
+    report.answers.emplace_back(std::move(batch.back().entry.done), std::move(status));
+  }
+
+  Report MakeReport() {
+    Report report;
+    report.head = writer_->durable_head();
+    report.stats = writer_->stats();
+    report.health = writer_->health();
+    report.fd = writer_->fd();
+    return report;
+  }
+
+  void Send(Report report) {
+    Report whole = MakeReport();
+    whole.answers = std::move(report.answers);
+    whole.answered = report.answered;
+    loop_.Post([this, alive = weak_alive_, whole = std::move(whole)]() mutable {
+      if (alive.lock() != nullptr) Take(std::move(whole));
+    });
+  }
+
+  EventLoop& loop_;
+  Clock& clock_;
+  AuditOptions options_;
+  Histogram write_seconds_{LatencyBuckets()};
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
+  const std::weak_ptr<char> weak_alive_ = alive_;  // for the writer thread
+
+  // Loop.
+  std::vector<IssuedSerial> issued_;
+  Report latest_;  // without answers
+  size_t waiting_ = 0;
+  AuditHead told_head_;
+  HeadListener on_head_;
+  std::vector<std::weak_ptr<AuditTail>> tails_;
+  std::unique_ptr<Clock::Alarm> checkpoint_alarm_;
+
+  // Between both; never held while something is written or called.
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  std::optional<AuditOptions> new_options_;
+  uint64_t refused_ = 0;
+  WallTime refused_since_;
+  bool stop_ = false;
+
+  // Writer thread, once it runs.
+  std::unique_ptr<AuditWriter> writer_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AuditLog>> AuditLog::Open(AuditOptions options, EventLoop& loop, Clock& clock) {
+  auto writer = AuditWriter::Open(options, clock.WallNow());
+  if (!writer.ok()) return Annotate(writer.status(), "open the audit log");
+  return std::make_unique<FileAuditLog>(std::move(options), *std::move(writer), loop, clock);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,316 @@
+#include "node_agent/audit/audit_writer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "node_agent/audit/audit_line.h"
+#include "node_agent/audit/audit_scan.h"
+#include "node_agent/base/file.h"
+#include "node_agent/base/file_trust.h"
+#include "node_agent/base/log.h"
+
+namespace lanyard {
+
+Result<std::unique_ptr<AuditWriter>> AuditWriter::Open(AuditOptions options, WallTime now) {
+  if (options.stored_head && options.stored_head->seq == 0) options.stored_head.reset();
+  const std::string directory = ParentDirectory(options.path);
+  RETURN_IF_ERROR(Annotate(MakeDirectory(directory, 0700), "audit log"));
+  RETURN_IF_ERROR(Annotate(CheckTrustedDirectory(directory), "audit log"));
+  ASSIGN_OR_RETURN(AuditKey key, AuditKey::LoadOrMake(options.key_path));
+  ASSIGN_OR_RETURN(AuditRecovery found, RecoverAuditLog(options.path, options.stored_head, now));
+  std::unique_ptr<AuditWriter> writer(new AuditWriter(std::move(options), std::move(key), std::move(found)));
+  writer->RestoreReserve();
+  RETURN_IF_ERROR(writer->TryWrite({}, now, CheckpointWish::kWhenDue));
+  return writer;
+}
+
+AuditWriter::AuditWriter(AuditOptions options, AuditKey key, AuditRecovery found)
+    : options_(std::move(options)),
+      key_(std::move(key)),
+      file_(std::move(found.file)),
+      head_(found.head),
+      durable_(found.head),
+      since_checkpoint_(found.since_checkpoint),
+      notes_(std::move(found.notes)),
+      issued_(std::move(found.issued)),
+      reserve_(options_.path + ".reserve", options_.reserve_bytes),
+      copy_(options_.checkpoints_to),
+      damage_(std::move(found.damage)) {
+  if (head_.seq == 0) head_.hash = durable_.hash = NoAuditHash();
+  if (!found.key_id.empty() && found.key_id != key_.id()) {
+    const std::string what = fmt::format("the audit key is another one ({}…) than that of the checkpoints so far ({}…)",
+                                         key_.id().substr(0, 16), found.key_id.substr(0, 16));
+    Note("key", options_.key_path, what);
+    AddDamage(what + "; was it lost or replaced? Keep the old public key for checking them");
+  }
+}
+
+void AuditWriter::Note(std::string action, std::string resource, std::string reason) {
+  AuditRecord record{.kind = AuditKind::kAudit, .reason = std::move(reason)};
+  record.action = std::move(action);
+  record.resource = std::move(resource);
+  notes_.push_back(std::move(record));
+}
+
+// What somebody has to look at, until the next start. Of a great deal the beginning is enough.
+void AuditWriter::AddDamage(const std::string& text) {
+  constexpr size_t kEnough = 2048;
+  if (damage_.size() < kEnough) damage_ += (damage_.empty() ? "" : ". ") + text;
+}
+
+Status AuditWriter::Write(std::span<AuditEntry> entries, WallTime now, CheckpointWish wish) {
+  if (reserve_spent_) RestoreReserve();
+  std::vector<AuditEntry*> batch;
+  bool any_reserve = false;
+  for (AuditEntry& entry : entries) {
+    // What is free while the reserve is given back was kept for others.
+    if (reserve_spent_ && entry.space == AuditSpace::kNormal) {
+      entry.result = Error(StatusCode::kResourceExhausted, "write audit log {}: {}", options_.path, reserve_problem_);
+      continue;
+    }
+    any_reserve = any_reserve || entry.space == AuditSpace::kReserve;
+    batch.push_back(&entry);
+  }
+  const bool all_refused = batch.empty() && !entries.empty();
+  Status status = all_refused ? entries.front().result : TryWrite(batch, now, wish);
+  if (status.code() == StatusCode::kResourceExhausted && any_reserve && reserve_.held()) {
+    const Status released = reserve_.Release();
+    reserve_spent_ = true;
+    reserve_problem_ = released.ok()
+                           ? "the disk is full; only what may use the reserve is recorded until space is freed"
+                           : std::string(Message(released));
+    LANYARD_LOG_ERROR("audit log {}: {}", options_.path, reserve_problem_);
+    std::erase_if(batch, [&](AuditEntry* entry) {
+      if (entry->space == AuditSpace::kNormal) entry->result = status;
+      return entry->space == AuditSpace::kNormal;
+    });
+    status = TryWrite(batch, now, wish);
+  }
+  for (AuditEntry* entry : batch) entry->result = status;
+  write_problem_ = status.ok() ? "" : std::string(Message(status));
+  if (!status.ok()) ++stats_.failed_batches;
+  for (const AuditEntry& entry : entries) {
+    if (!entry.result.ok() && !entry.done) CountLost(1, entry.time);
+  }
+  return status;
+}
+
+void AuditWriter::CountLost(uint64_t records, WallTime since) {
+  if (lost_unnoted_ == 0) lost_since_ = since;
+  lost_unnoted_ += records;
+  stats_.lost += records;
+}
+
+Status AuditWriter::TryWrite(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish) {
+  RETURN_IF_ERROR(Prepare(now));
+  return WriteLines(entries, now, wish);
+}
+
+// The file is ours and there is one.
+Status AuditWriter::Prepare(WallTime now) {
+  if (file_) {
+    ASSIGN_OR_RETURN(const AuditFile::Fate fate, file_->Look());
+    if (fate != AuditFile::Fate::kOurs) return LeaveFile(fate, now);
+    if (file_->size() < options_.rotate_bytes) return OkStatus();
+    const Status rotated = Rotate(now);
+    if (!rotated.ok() && rotate_problem_.empty()) LANYARD_LOG_ERROR("rotate the audit log: {}", Message(rotated));
+    rotate_problem_ = rotated.ok() ? "" : fmt::format("the audit log cannot be rotated: {}", Message(rotated));
+    if (file_) return OkStatus();  // a file that has become too long is better than none
+  }
+  return BeginFile(now);
+}
+
+Status AuditWriter::BeginFile(WallTime now) {
+  Result<AuditFile> fresh = AuditFile::Create(options_.path);
+  if (fresh.status().code() == StatusCode::kAlreadyExists) {
+    const std::string aside = AsideName(options_.path, "foreign", FormatAuditTime(now));
+    RETURN_IF_ERROR(MoveAuditFile(options_.path, aside));
+    Note("set-aside", aside,
+         fmt::format("a file that is not ours was in the place of a new one; it is kept as {}", aside));
+    fresh = AuditFile::Create(options_.path);
+  }
+  if (!fresh.ok()) return fresh.status();
+  file_ = *std::move(fresh);
+  return OkStatus();
+}
+
+// Somebody has done something to the file. A new one continues the chain, and says so.
+Status AuditWriter::LeaveFile(AuditFile::Fate fate, WallTime now) {
+  std::string what, resource = options_.path;
+  if (fate == AuditFile::Fate::kChanged) {
+    resource = AsideName(options_.path, "damaged", FormatAuditTime(now));
+    RETURN_IF_ERROR(MoveAuditFile(options_.path, resource));
+    what = fmt::format("somebody appended to the file or cut it while it was written; it is kept as {}", resource);
+  } else {
+    const std::string where = file_->WhereNow();
+    what = where.empty() ? "somebody removed the file while it was written"
+                         : fmt::format("somebody moved the file while it was written; it is now {}", where);
+    if (fate == AuditFile::Fate::kReplaced) {
+      resource = AsideName(options_.path, "foreign", FormatAuditTime(now));
+      RETURN_IF_ERROR(MoveAuditFile(options_.path, resource));
+      what += fmt::format("; what was put in its place is kept as {}", resource);
+    }
+  }
+  // Only now: should the directory come back with the file in it, nothing has happened.
+  RETURN_IF_ERROR(BeginFile(now));
+  what += fmt::format("; its last line was seq {}, hash {}", head_.seq, head_.hash);
+  LANYARD_LOG_ERROR("audit log {}: {}", options_.path, what);
+  AddDamage(fmt::format("the audit log {}: {}. Leave the file to lanyard: it rotates by itself", options_.path, what));
+  Note("set-aside", resource, what);
+  return OkStatus();
+}
+
+// The old file ends in a checkpoint and gets its name. Cut short at any instant, the next start finds either the file
+// as it was, or no file and a rotated one to continue from.
+Status AuditWriter::Rotate(WallTime now) {
+  if (since_checkpoint_ > 0) RETURN_IF_ERROR(WriteLines({}, now, CheckpointWish::kNow));
+  RETURN_IF_ERROR(Sync());
+  const std::string rotated = RotatedName(options_.path, head_.seq);
+  RETURN_IF_ERROR(MoveAuditFile(options_.path, rotated));
+  file_.reset();
+  Note("rotate", rotated, fmt::format("continues {}, which ends with seq {}", rotated, head_.seq));
+  NoteRemovals();
+  return OkStatus();
+}
+
+// What is removed is on record first.
+void AuditWriter::NoteRemovals() {
+  if (options_.keep_files == 0) return;
+  const Result<std::vector<RotatedAuditFile>> files = RotatedAuditFiles(options_.path);
+  if (!files.ok()) {
+    rotate_problem_ = Message(files.status());
+    return;
+  }
+  for (size_t i = 0; i + options_.keep_files < files->size(); ++i) {
+    const std::string& path = (*files)[i].path;
+    const Result<AuditFileEnds> ends = ReadAuditFileEnds(path);
+    Note("remove", path,
+         ends.ok() ? fmt::format("removes a rotated file: seq {} to {}, last hash {}", ends->first_seq, ends->last.seq,
+                                 ends->last.hash)
+                   : fmt::format("removes a rotated file that cannot be read as one: {}", Message(ends.status())));
+    to_remove_.push_back(path);
+  }
+}
+
+void AuditWriter::RemoveNoted() {
+  if (to_remove_.empty()) return;
+  for (const std::string& path : to_remove_) {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
+      rotate_problem_ = fmt::format("{}", Message(ErrnoStatus(errno, fmt::format("remove {}", path))));
+    }
+  }
+  to_remove_.clear();
+  IGNORE_ERROR(SyncDirectory(ParentDirectory(options_.path)), "a file that comes back is removed by the next rotation");
+}
+
+Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish) {
+  std::string text;
+  AuditHead head = head_;
+  uint64_t since = since_checkpoint_, lines = 0, checkpoints = 0;
+  std::vector<std::string> copies;
+  Status failed;
+  const auto add = [&](const std::string& line) {
+    Result<std::string> hash = HashAuditLine(line);
+    if (!hash.ok()) failed = hash.status();
+    head = {head.seq + 1, hash.ok() ? *std::move(hash) : ""};
+    text += line;
+    text += '\n';
+    ++lines;
+    ++since;
+  };
+  const auto sign = [&] {
+    const Result<AuditCheckpoint> checkpoint = key_.Sign(head);
+    if (!checkpoint.ok()) {
+      failed = checkpoint.status();
+      return;
+    }
+    copies.push_back(FormatCheckpointLine(*checkpoint, {head.seq + 1, now, options_.environment, head.hash}));
+    add(copies.back());
+    since = 0;
+    ++checkpoints;
+  };
+  const auto write = [&](const AuditRecord& record, WallTime time) {
+    add(FormatAuditLine(record, {head.seq + 1, time, options_.environment, head.hash}));
+    if (since >= options_.checkpoint_lines) sign();
+  };
+  for (const AuditRecord& note : notes_) write(note, now);
+  if (lost_unnoted_ > 0) {
+    AuditRecord lost{.kind = AuditKind::kAudit,
+                     .reason = fmt::format("{} records could not be written since {} and are lost", lost_unnoted_,
+                                           FormatAuditTime(lost_since_))};
+    lost.action = "lost";
+    lost.count = lost_unnoted_;
+    write(lost, now);
+  }
+  for (const AuditEntry* entry : entries) write(entry->record, entry->time);
+  if (wish == CheckpointWish::kNow && since > 0) sign();
+  if (!failed.ok()) return Annotate(failed, "write audit log {}", options_.path);
+  if (lines == 0) return OkStatus();
+
+  const AuditFsync fsync = options_.sync == SyncPolicy::kEveryBatch ? AuditFsync::kNow : AuditFsync::kLater;
+  RETURN_IF_ERROR(file_->Append(text, fsync));
+  head_ = std::move(head);
+  since_checkpoint_ = since;
+  unsynced_ = fsync == AuditFsync::kLater;
+  if (!unsynced_) durable_ = head_;
+  notes_.clear();
+  lost_unnoted_ = 0;
+  stats_.records += lines;
+  stats_.checkpoints += checkpoints;
+  stats_.last_write = now;
+  if (checkpoints > 0) stats_.last_checkpoint = now;
+  RemoveNoted();
+  for (std::string& line : copies) copy_.Send(std::move(line));
+  return OkStatus();
+}
+
+Status AuditWriter::Sync() {
+  if (!unsynced_ || !file_) return OkStatus();
+  Status synced = file_->Sync();
+  if (!synced.ok()) {  // pages given up by the kernel count as clean: only the next start finds out what is there
+    AddDamage(fmt::format("{}; lines up to seq {} may not survive a power cut", Message(synced), head_.seq));
+  }
+  unsynced_ = false;
+  if (synced.ok()) durable_ = head_;
+  return synced;
+}
+
+void AuditWriter::RestoreReserve() {
+  const Status made = reserve_spent_ ? reserve_.Restore() : reserve_.Make();
+  reserve_spent_ = made.code() == StatusCode::kResourceExhausted;
+  reserve_problem_ = made.ok() ? "" : fmt::format("{}; free space on its file system", Message(made));
+}
+
+void AuditWriter::SetOptions(AuditOptions options) {
+  options.path = options_.path;
+  options.key_path = options_.key_path;
+  options.stored_head = options_.stored_head;
+  if (options.checkpoints_to != options_.checkpoints_to) copy_ = CheckpointCopy(options.checkpoints_to);
+  options.reserve_bytes = options_.reserve_bytes;
+  options_ = std::move(options);
+}
+
+AuditStats AuditWriter::stats() const {
+  AuditStats stats = stats_;
+  stats.bytes = file_ ? file_->size() : 0;
+  return stats;
+}
+
+HealthReport AuditWriter::health() const {
+  HealthReport report;
+  const auto add = [&](HealthLevel level, const std::string& text) {
+    if (text.empty()) return;
+    report.level = std::max(report.level, level);
+    report.text += (report.text.empty() ? "" : ". ") + text;
+  };
+  add(HealthLevel::kBroken, write_problem_);
+  if (write_problem_.empty()) add(HealthLevel::kDegraded, reserve_problem_);
+  add(HealthLevel::kDegraded, damage_);
+  add(HealthLevel::kDegraded, rotate_problem_);
+  add(HealthLevel::kDegraded, copy_.problem());
+  if (lost_unnoted_ > 0) add(HealthLevel::kDegraded, fmt::format("{} audit records are lost", lost_unnoted_));
+  return report;
+}
+
+}  // namespace lanyard

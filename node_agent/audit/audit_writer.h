@@ -1,0 +1,93 @@
+// The side of the audit log that touches the disk: batches, rotation, checkpoints, the reserve.
+//
+// Everything here happens on the log's writer thread, after Open() at start-up. It never reads a clock: records come
+// with the time at which they were made, and what the log itself has to say gets the time of its batch.
+//
+// Failure: a batch that cannot be written is taken back and each of its records gets the error. What the log had to say
+// about itself (notes, lost records) is kept until it is written.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "node_agent/audit/audit_file.h"
+#include "node_agent/audit/audit_key.h"
+#include "node_agent/audit/audit_log.h"
+#include "node_agent/audit/audit_recovery.h"
+#include "node_agent/audit/checkpoint_copy.h"
+#include "node_agent/base/space_reserve.h"
+
+namespace lanyard {
+
+// A record on its way.
+struct AuditEntry {
+  AuditRecord record;
+  WallTime time;
+  AuditSpace space = AuditSpace::kNormal;
+  AuditLog::Done done;  // for the loop; here only whether there is one matters
+  Status result;        // what has become of it
+};
+
+enum class CheckpointWish { kWhenDue, kNow };
+
+class AuditWriter {
+ public:
+  static Result<std::unique_ptr<AuditWriter>> Open(AuditOptions options, WallTime now);
+
+  // Writes the records in order and gives each its result. kNow signs what is there even if there is nothing to write.
+  // The status is that of the batch.
+  Status Write(std::span<AuditEntry> entries, WallTime now, CheckpointWish wish);
+  // Puts on the disk what kEverySecond has left for later.
+  Status Sync();
+  bool unsynced() const { return unsynced_; }
+
+  // Records that were refused before they came here, and that nobody waited for.
+  void CountLost(uint64_t records, WallTime since);
+  void SetOptions(AuditOptions options);
+  SyncPolicy sync_policy() const { return options_.sync; }
+
+  const AuditHead& durable_head() const { return durable_; }
+  SharedFd fd() const { return file_ ? file_->fd() : nullptr; }
+  AuditStats stats() const;
+  HealthReport health() const;
+  std::vector<IssuedSerial> TakeIssued() { return std::move(issued_); }
+
+ private:
+  AuditWriter(AuditOptions options, AuditKey key, AuditRecovery found);
+
+  Status TryWrite(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish);
+  Status Prepare(WallTime now);
+  Status LeaveFile(AuditFile::Fate fate, WallTime now);
+  Status BeginFile(WallTime now);
+  Status Rotate(WallTime now);
+  void NoteRemovals();
+  void RemoveNoted();
+  Status WriteLines(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish);
+  void RestoreReserve();
+  void AddDamage(const std::string& text);
+  void Note(std::string action, std::string resource, std::string reason);
+
+  AuditOptions options_;
+  AuditKey key_;
+  std::optional<AuditFile> file_;
+  AuditHead head_, durable_;
+  uint64_t since_checkpoint_;
+  bool unsynced_ = false;
+  std::vector<AuditRecord> notes_;      // to be written before anything else
+  std::vector<std::string> to_remove_;  // rotated files whose removal is among the notes
+  std::vector<IssuedSerial> issued_;
+  SpaceReserve reserve_;
+  bool reserve_spent_ = false;  // given back for want of space, and not taken again yet
+  CheckpointCopy copy_;
+  AuditStats stats_;
+  uint64_t lost_unnoted_ = 0;  // records lost and not yet on record
+  WallTime lost_since_;
+  // For health().
+  std::string damage_;  // found at start or done by others since; until the next start
+  std::string write_problem_, rotate_problem_, reserve_problem_;
+};
+
+}  // namespace lanyard

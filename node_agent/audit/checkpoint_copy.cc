@@ -1,0 +1,61 @@
+#include "node_agent/audit/checkpoint_copy.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "node_agent/base/fd.h"
+#include "node_agent/base/file.h"
+#include "node_agent/base/file_trust.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxWaiting = 1000;
+
+Status WriteAll(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(errno, "write");
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return fsync(fd) == 0 ? OkStatus() : ErrnoStatus(errno, "fsync");
+}
+
+}  // namespace
+
+void CheckpointCopy::Send(std::string line) {
+  if (to_.empty()) return;
+  if (to_ == "syslog") {
+    syslog(LOG_AUTHPRIV | LOG_NOTICE, "lanyard audit checkpoint %s", line.c_str());
+    return;
+  }
+  if (waiting_.size() == kMaxWaiting) waiting_.pop_front();
+  waiting_.push_back(std::move(line));
+  const Status appended = AppendAll();
+  problem_ = appended.ok() ? ""
+                           : fmt::format("checkpoints cannot be copied to {}: {}; {} wait for the next try", to_,
+                                         Message(appended), waiting_.size());
+  if (appended.ok()) waiting_.clear();
+}
+
+Status CheckpointCopy::AppendAll() const {
+  UniqueFd fd(open(to_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600));
+  if (!fd) return ErrnoStatus(errno, "open");
+  RETURN_IF_ERROR(CheckTrustedFile(to_, FileSecrecy::kPublic));
+  struct stat info {};
+  if (fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, "look at it");
+  if (!S_ISREG(info.st_mode)) return Error(StatusCode::kFailedPrecondition, "not a regular file");
+  if (info.st_size == 0) RETURN_IF_ERROR(SyncDirectory(ParentDirectory(to_)));
+  std::string text;
+  char last = '\n';
+  if (info.st_size > 0 && pread(fd.get(), &last, 1, info.st_size - 1) == 1 && last != '\n') text = "\n";  // torn
+  for (const std::string& line : waiting_) text += line + '\n';
+  Status written = WriteAll(fd.get(), text);
+  if (!written.ok()) IGNORE_ERROR(ftruncate(fd.get(), info.st_size), "a torn line is ended by the next try");
+  return written;
+}
+
+}  // namespace lanyard
