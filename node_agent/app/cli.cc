@@ -69,6 +69,7 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   AddFetchVerbs(root, chosen);
   AddWatchVerb(root, chosen);
   AddRegistryVerbs(root, chosen);
+  AddAuditVerbs(root, chosen);
   AddHealthVerb(root, chosen);
   AddVersionVerb(root, chosen);
 

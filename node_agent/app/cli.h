@@ -50,6 +50,7 @@ void AddCaVerbs(CLI::App& root, Verb& chosen);
 void AddFetchVerbs(CLI::App& root, Verb& chosen);
 void AddWatchVerb(CLI::App& root, Verb& chosen);
 void AddRegistryVerbs(CLI::App& root, Verb& chosen);
+void AddAuditVerbs(CLI::App& root, Verb& chosen);
 void AddHealthVerb(CLI::App& root, Verb& chosen);
 void AddVersionVerb(CLI::App& root, Verb& chosen);
 

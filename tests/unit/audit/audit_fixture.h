@@ -95,7 +95,8 @@ class AuditTest : public ::testing::Test {
   // Appends and waits for the answer.
   Status Write(AuditRecord record, AuditSpace space = AuditSpace::kNormal) {
     std::optional<Status> answer;
-    log->Append(std::move(record), [&](Status status) { answer = std::move(status); }, space);
+    log->Append(
+        std::move(record), [&](Status status) { answer = std::move(status); }, space);
     EXPECT_FALSE(answer) << "answered inside the call";
     EXPECT_TRUE(RunUntil(loop, [&] { return answer.has_value(); }));
     return answer.value_or(Error(StatusCode::kInternal, "no answer"));
@@ -118,7 +119,8 @@ class AuditTest : public ::testing::Test {
     EXPECT_TRUE(files.ok()) << files.status();
     return VerifyFiles(files.ok() ? *files : std::vector<std::string>{}, std::move(checkpoints));
   }
-  AuditVerdict VerifyFiles(std::vector<std::string> files, std::optional<std::string> checkpoints = std::nullopt) const {
+  AuditVerdict VerifyFiles(std::vector<std::string> files,
+                           std::optional<std::string> checkpoints = std::nullopt) const {
     const auto verdict = VerifyAudit(
         {.files = std::move(files), .key_file = dir.Path("audit/audit.pub"), .checkpoints = std::move(checkpoints)});
     EXPECT_TRUE(verdict.ok()) << verdict.status();
