@@ -13,7 +13,7 @@ bool ForWantOfSpace(sqlite3* db, int code) {
   if ((code & 0xff) != SQLITE_IOERR) return false;
   // SQLite takes ENOSPC from write(2) alone for "full"; it may also come from fsync, or as a quota.
   const int error = sqlite3_system_errno(db);
-  return error == ENOSPC || error == EDQUOT || error == EFBIG;
+  return error == ENOSPC || error == EDQUOT;
 }
 
 Status SqliteError(sqlite3* db, int code) {

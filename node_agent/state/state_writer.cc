@@ -155,6 +155,11 @@ Status StateWriter::Commit(const std::vector<IssuedSerial>& issued, const std::o
   RETURN_IF_ERROR(MakeReady());
   const auto begun = std::chrono::steady_clock::now();
   Status done = RunTransaction(issued, head);
+  if (done.code() == StatusCode::kResourceExhausted && !connection_->db.NeedsReopening()) {
+    // A journal that could be merged as a whole is begun anew, in the space that it has.
+    if (connection_->db.InTransaction()) IGNORE_ERROR(connection_->db.Exec("ROLLBACK"), "the next try would tell");
+    if (connection_->db.Checkpoint().ok()) done = RunTransaction(issued, head);
+  }
   if (!done.ok()) {
     const bool reopen = connection_->db.NeedsReopening();
     if (connection_->db.InTransaction()) IGNORE_ERROR(connection_->db.Exec("ROLLBACK"), "looked at below");

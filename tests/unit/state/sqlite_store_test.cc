@@ -9,28 +9,8 @@ namespace {
 
 using SqliteStoreTest = StoreTest;
 
-// Holds the database locked, so that the store's thread waits in the middle of a batch.
-class Blocker {
- public:
-  explicit Blocker(const std::string& path) : pipe_(popen(fmt::format("sqlite3 '{}' >/dev/null", path).c_str(), "w")) {
-    Say("BEGIN IMMEDIATE;\n.shell touch '" + path + ".blocked'\n");
-    while (!std::filesystem::exists(path + ".blocked")) usleep(1000);
-    std::filesystem::remove(path + ".blocked");
-  }
-  ~Blocker() { pclose(pipe_); }
-
- private:
-  void Say(const std::string& text) {
-    fputs(text.c_str(), pipe_);
-    fflush(pipe_);
-  }
-  FILE* pipe_;
-};
-
 TEST_F(SqliteStoreTest, WhatWasAnsweredOkIsThereAfterAKill) {
-  InAChildThatIsKilled([&] {
-    Agent agent(directory_);
-    if (!agent.Open().ok()) return false;
+  InAChildThatIsKilled({}, [](Agent& agent) {
     agent.store->SaveAuditHead({41, kHash});
     return agent.Record(Serial(1)).ok() && agent.Record(Serial(2)).ok();
   });

@@ -45,6 +45,24 @@ inline std::string Sqlite(const std::string& path, const std::string& sql) {
   return Run(fmt::format("sqlite3 '{}' \"{}\"", path, sql));
 }
 
+// Another program that holds the database locked, so that the store's thread waits in the middle of a batch.
+class Blocker {
+ public:
+  explicit Blocker(const std::string& path) : pipe_(popen(fmt::format("sqlite3 '{}' >/dev/null", path).c_str(), "w")) {
+    Say("BEGIN IMMEDIATE;\n.shell touch '" + path + ".blocked'\n");
+    while (!std::filesystem::exists(path + ".blocked")) usleep(1000);
+    std::filesystem::remove(path + ".blocked");
+  }
+  ~Blocker() { pclose(pipe_); }
+
+ private:
+  void Say(const std::string& text) {
+    fputs(text.c_str(), pipe_);
+    fflush(pipe_);
+  }
+  FILE* pipe_;
+};
+
 // A store and all that it borrows.
 struct Agent {
   explicit Agent(const std::string& directory, SqliteOptions with = {})
@@ -93,13 +111,14 @@ class StoreTest : public ::testing::Test {
     ASSERT_TRUE(agent->Open().ok());
     for (int i = 0; i < serials; ++i) agent->store->RecordIssued(Serial(i), [](Status) {});
   }
-  // Runs `body` in a child that then waits to be killed, and kills it once `body` is through.
-  void InAChildThatIsKilled(const std::function<bool()>& body) {
+  // Opens a store in a child, runs `body` with it, and kills the child while the store is open.
+  void InAChildThatIsKilled(SqliteOptions options, const std::function<bool(Agent&)>& body) {
     int ready[2];
     ASSERT_EQ(pipe(ready), 0);
     const pid_t child = fork();
     if (child == 0) {
-      const char answer = body() ? 'y' : 'n';
+      Agent agent(directory_, options);
+      const char answer = agent.Open().ok() && body(agent) ? 'y' : 'n';
       if (write(ready[1], &answer, 1) == 1) pause();
       _exit(1);
     }
