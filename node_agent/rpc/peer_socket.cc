@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "node_agent/base/file.h"
@@ -98,6 +100,24 @@ std::string TemporaryName(const std::string& directory, int directory_fd, const 
   return fmt::format("/proc/self/fd/{}/{}", directory_fd, name);
 }
 
+bool IsSocketWith(int fd, int option, int wanted) {
+  int value = -1;
+  socklen_t size = sizeof(value);
+  return getsockopt(fd, SOL_SOCKET, option, &value, &size) == 0 && value == wanted;
+}
+
+// The path that a Unix socket is bound to; for people when it is none ("(no address)", "@name").
+Result<std::string> AddressOf(int fd) {
+  sockaddr_un address{};
+  socklen_t size = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0)
+    return ErrnoStatus(errno, "read the address of a socket");
+  const size_t length = std::min<size_t>(size, sizeof(address)) - offsetof(sockaddr_un, sun_path);
+  if (length == 0) return std::string("(no address)");
+  if (address.sun_path[0] == '\0') return "@" + std::string(address.sun_path + 1, length - 1);
+  return std::string(address.sun_path, strnlen(address.sun_path, length));
+}
+
 }  // namespace
 
 Result<PeerSocket> PeerSocket::Bind(const PeerSocketOptions& options) {
@@ -137,11 +157,51 @@ Result<PeerSocket> PeerSocket::Bind(const PeerSocketOptions& options) {
     if (renameat(directory_fd.get(), name.c_str(), directory_fd.get(), base_name.c_str()) != 0) {
       return ErrnoStatus(errno, fmt::format("put the socket at {}", options.path));
     }
-    return PeerSocket(std::move(fd), options.path, made.st_dev, made.st_ino);
+    return PeerSocket(std::move(fd), options.path, Name{made.st_dev, made.st_ino});
   };
   Result<PeerSocket> bound = finish();
   if (!bound.ok()) unlinkat(directory_fd.get(), name.c_str(), 0);
   return bound;
+}
+
+Result<PeerSocket> PeerSocket::Adopt(UniqueFd fd, const PeerSocketOptions& options) {
+  RETURN_IF_ERROR(CheckPath(options.path));
+  if (!IsSocketWith(fd.get(), SO_DOMAIN, AF_UNIX) || !IsSocketWith(fd.get(), SO_TYPE, SOCK_STREAM) ||
+      !IsSocketWith(fd.get(), SO_ACCEPTCONN, 1)) {
+    return Error(
+        StatusCode::kInvalidArgument,
+        "adopt the socket for {}: what the service manager passed is no listening Unix stream socket; give the "
+        "socket unit ListenStream={} and no Accept=yes",
+        options.path, options.path);
+  }
+  ASSIGN_OR_RETURN(const std::string bound, AddressOf(fd.get()));
+  if (bound != options.path) {
+    return Error(StatusCode::kInvalidArgument,
+                 "adopt the socket for {}: the service manager listens on {}; write the same path in the configuration "
+                 "and in ListenStream= of the socket unit",
+                 options.path, bound);
+  }
+  RETURN_IF_ERROR(Annotate(PrepareDirectory(ParentDirectory(options.path), options), "adopt {}", options.path));
+  struct stat found {};
+  if (lstat(options.path.c_str(), &found) != 0)
+    return ErrnoStatus(errno,
+                       fmt::format("adopt {}: look at it (restart the socket unit to make it anew)", options.path));
+  if (const mode_t more = found.st_mode & 0777 & ~options.mode; !S_ISSOCK(found.st_mode) || more != 0) {
+    return Error(
+        StatusCode::kInvalidArgument,
+        "adopt {}: its mode is {:04o}, the configuration says {:04o}; set SocketMode={:04o} in the socket unit",
+        options.path, found.st_mode & 07777, options.mode, options.mode);
+  }
+  const int flags = fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd.get(), F_SETFD, FD_CLOEXEC) != 0)
+    return ErrnoStatus(errno, fmt::format("adopt {}: set its flags", options.path));
+  return PeerSocket(std::move(fd), options.path, std::nullopt);
+}
+
+Result<PeerSocket> PeerSocket::Open(PeerSocketOptions options) {
+  if (!options.inherited) return Bind(options);
+  UniqueFd fd = std::move(options.inherited);
+  return Adopt(std::move(fd), options);
 }
 
 PeerSocket& PeerSocket::operator=(PeerSocket&& other) noexcept {
@@ -149,8 +209,7 @@ PeerSocket& PeerSocket::operator=(PeerSocket&& other) noexcept {
     Close();
     fd_ = std::move(other.fd_);
     path_ = std::move(other.path_);
-    device_ = other.device_;
-    inode_ = other.inode_;
+    own_ = other.own_;
   }
   return *this;
 }
@@ -160,7 +219,8 @@ void PeerSocket::Close() {
   struct stat now {};
   // Another agent may have taken the place since; its socket stays. (Between the look and the removal nothing can be
   // promised.)
-  if (lstat(path_.c_str(), &now) == 0 && now.st_dev == device_ && now.st_ino == inode_) unlink(path_.c_str());
+  if (own_ && lstat(path_.c_str(), &now) == 0 && now.st_dev == own_->device && now.st_ino == own_->inode)
+    unlink(path_.c_str());
   fd_.reset();
 }
 

@@ -1,12 +1,17 @@
-// A listening Unix socket at a path, bound so that nobody ever sees it with the wrong mode.
+// A listening Unix socket at a path: bound by us so that nobody ever sees it with the wrong mode, or adopted from a
+// service manager that keeps it open across our restarts.
 //
 // Bind makes the directory when it is absent, takes the place of a socket that nobody listens on any more, and refuses
 // to take one from a running agent or to remove a file that is no socket. The socket is bound under a temporary name,
 // given its mode and group, set to listen, and only then renamed. Abstract sockets are refused: they have no mode, and
 // every network namespace has its own.
 //
-// Lifetime: destroying it closes the socket and removes the name if it still is this very socket. Thread: any, one at a
-// time.
+// An adopted socket was made by somebody else, so everything is checked that Bind would have seen to: kind, address,
+// and a mode that lets in no more than the configuration does. Clients that connect while no agent runs wait in its
+// queue and are served by the next one.
+//
+// Lifetime: destroying it closes the socket and, unless it was adopted, removes the name if it still is this very
+// socket. Thread: any, one at a time.
 #pragma once
 
 #include <sys/types.h>
@@ -24,6 +29,7 @@ struct PeerSocketOptions {
   mode_t mode = 0777;
   std::optional<gid_t> group{};  // of the socket, and of the directory when that is made here
   mode_t directory_mode = 0755;  // of the directory, when it is made here
+  UniqueFd inherited{};          // a listening socket that a service manager passed on: adopted instead of bound
 };
 
 class PeerSocket {
@@ -31,6 +37,11 @@ class PeerSocket {
   // InvalidArgument: the path is relative, abstract, too long, or its directory is writable by everybody.
   // AlreadyExists: another process listens there (its pid is named), or something that is not a socket is in its place.
   static Result<PeerSocket> Bind(const PeerSocketOptions& options);
+  // Takes over `fd`. InvalidArgument, with what to change in the socket unit: it is no listening stream socket, is
+  // bound to another address than options.path, or its mode lets in more than options.mode.
+  static Result<PeerSocket> Adopt(UniqueFd fd, const PeerSocketOptions& options);
+  // Adopts options.inherited if there is one, else binds.
+  static Result<PeerSocket> Open(PeerSocketOptions options);
 
   PeerSocket(PeerSocket&&) noexcept = default;
   PeerSocket& operator=(PeerSocket&& other) noexcept;
@@ -43,13 +54,16 @@ class PeerSocket {
   void Close();
 
  private:
-  PeerSocket(UniqueFd fd, std::string path, dev_t device, ino_t inode)
-      : fd_(std::move(fd)), path_(std::move(path)), device_(device), inode_(inode) {}
+  struct Name {  // of a socket that was bound here
+    dev_t device;
+    ino_t inode;
+  };
+  PeerSocket(UniqueFd fd, std::string path, std::optional<Name> own)
+      : fd_(std::move(fd)), path_(std::move(path)), own_(own) {}
 
   UniqueFd fd_;
   std::string path_;
-  dev_t device_;
-  ino_t inode_;
+  std::optional<Name> own_;
 };
 
 }  // namespace lanyard

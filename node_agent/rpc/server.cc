@@ -14,13 +14,13 @@
 #include <unordered_map>
 
 #include "node_agent/base/log.h"
+#include "node_agent/rpc/load_peak.h"
 #include "node_agent/rpc/server_call.h"
 
 namespace lanyard {
 namespace {
 
 constexpr int kOutstandingRequests = 64;  // with one, honest clients wait tens of milliseconds behind a burst
-constexpr size_t kTrimFrom = 256;         // live calls
 constexpr auto kTrimDelay = std::chrono::seconds(1);
 
 // What the polling thread hands to the loop: events in order, with one Post for as many as have gathered.
@@ -54,7 +54,8 @@ class AsyncServer : public RpcServer, private CallOwner {
   }
 
   Status Begin(PeerResources& resources, RpcServerOptions options) {
-    ASSIGN_OR_RETURN(PeerSocket socket, PeerSocket::Bind(options.socket));
+    const std::string path = options.socket.path;
+    ASSIGN_OR_RETURN(PeerSocket socket, PeerSocket::Open(std::move(options.socket)));
     ASSIGN_OR_RETURN(
         listener_, MakeListener(loop_, clock_, resources, std::move(socket), options.listener,
                                 [this](UniqueFd fd) { grpc::AddInsecureChannelFromFd(server_.get(), fd.release()); }));
@@ -65,7 +66,7 @@ class AsyncServer : public RpcServer, private CallOwner {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
       queue_->Shutdown();
-      return Error(StatusCode::kInternal, "start the gRPC server of {}", options.socket.path);
+      return Error(StatusCode::kInternal, "start the gRPC server of {}", path);
     }
     poller_ = std::thread([this] { Poll(); });
     for (int i = 0; i < kOutstandingRequests; ++i) RequestOne();
@@ -170,7 +171,7 @@ class AsyncServer : public RpcServer, private CallOwner {
       if (event.tag->event == CallEvent::kMatched) {
         ++matched_;
         calls_.emplace(call, std::unique_ptr<ServerCall>(call));
-        most_calls_ = std::max(most_calls_, calls_.size());
+        peak_.Reach(calls_.size());
         if (stopping_) call->Abandon();
       }
       if (call->OnEvent(event.tag->event, event.ok)) over.push_back(call);
@@ -194,8 +195,7 @@ class AsyncServer : public RpcServer, private CallOwner {
 
   // glibc keeps what a burst of streams has used; give it back once, when half of them have gone.
   void TrimWhenHalved() {
-    if (most_calls_ < kTrimFrom || calls_.size() > most_calls_ / 2) return;
-    most_calls_ = calls_.size();
+    if (!peak_.FellByHalf(calls_.size())) return;
     trim_alarm_ = clock_.CallAfter(kTrimDelay, [this] { loop_.RunInPool([] { malloc_trim(0); }, [] {}); });
   }
 
@@ -272,7 +272,7 @@ class AsyncServer : public RpcServer, private CallOwner {
   std::unordered_map<ServerCall*, std::unique_ptr<ServerCall>> calls_;  // matched, not yet over
   std::vector<std::unique_ptr<CallHandler>> buried_;
   uint64_t matched_ = 0;
-  size_t most_calls_ = 0;
+  LoadPeak peak_;
   bool draining_ = false;
   absl::AnyInvocable<void()> shutdown_done_;
   std::unique_ptr<Clock::Alarm> shutdown_alarm_;

@@ -41,7 +41,7 @@ struct RpcServerStats {
 
 class RpcServer {
  public:
-  // Binds the socket and serves from when the loop runs.
+  // Binds the socket, or adopts the inherited one, and serves from when the loop runs.
   static Result<std::unique_ptr<RpcServer>> Start(EventLoop& loop, Clock& clock, PeerResources& resources,
                                                   RpcServerOptions options, Methods methods);
   virtual ~RpcServer() = default;
