@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -19,10 +20,11 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kOtherSockets = 64;  // connections left to the other sockets of the agent
-constexpr int kAcceptsPerRound = 64;  // then the loop looks after everything else
-constexpr size_t kSweepSlice = 512;   // 0.4 ms
-constexpr size_t kSweepOnAccept = 8;  // keeps dead entries below a seventh of the live ones during churn
+constexpr size_t kOtherSockets = 64;   // connections left to the other sockets of the agent
+constexpr int kAcceptsPerRound = 256;  // then the loop looks after everything else
+constexpr int kAdmitsPerRound = 16;    // each costs twenty times as much as accepting it
+constexpr size_t kSweepSlice = 512;    // 0.4 ms
+constexpr size_t kSweepOnAccept = 8;   // keeps dead entries below a seventh of the live ones during churn
 constexpr auto kSweepSoon = std::chrono::milliseconds(250);  // a pass is not finished
 constexpr auto kSweepLater = std::chrono::seconds(1);
 constexpr auto kForcedSweepEvery = std::chrono::milliseconds(100);
@@ -57,7 +59,7 @@ class UvListener : public Listener {
       return Error(StatusCode::kUnavailable, "listen on {}: {}", socket_.path(), uv_strerror(error));
     }
     uv_poll_start(poll_.get(), UV_READABLE, [](uv_poll_t* handle, int, int) {
-      if (auto* self = Owner<UvListener>(handle)) self->AcceptSome();
+      if (auto* self = Owner<UvListener>(handle)) self->OnReadable();
     });
     return OkStatus();
   }
@@ -69,6 +71,9 @@ class UvListener : public Listener {
   }
 
   void StopAccepting() override {
+    lines_.clear();
+    turns_.clear();
+    waiting_ = 0;
     poll_.Close();
     socket_.Close();
   }
@@ -86,15 +91,22 @@ class UvListener : public Listener {
     std::vector<int> fds;
   };
 
+  // Accepted, and in the line of its user.
+  struct Waiting {
+    UniqueFd fd;
+    PeerProcess peer;
+  };
+
+  void OnReadable() {
+    AcceptSome();
+    if (!admitting_) AdmitSome();
+  }
+
   void AcceptSome() {
     for (int i = 0; i < kAcceptsPerRound && socket_.fd() >= 0; ++i) {
       UniqueFd fd(accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (fd) {
-        if (HasHungUp(fd.get())) {
-          ++stats_.refused_peer;
-        } else {
-          Admit(std::move(fd));
-        }
+        LineUp(std::move(fd));
         continue;
       }
       if (errno == EINTR || errno == ECONNABORTED) continue;
@@ -112,7 +124,8 @@ class UvListener : public Listener {
     }
   }
 
-  void Admit(UniqueFd accepted) {
+  void LineUp(UniqueFd accepted) {
+    if (HasHungUp(accepted.get())) return CountGone();
     uid_t uid = 0;
     Result<PeerProcess> peer = resources_.processes.Identify(accepted.get(), uid);
     if (!peer.ok()) {
@@ -126,18 +139,51 @@ class UvListener : public Listener {
     if (!HasRoomFor(uid)) return;
     Result<UniqueFd> fd = resources_.fds.Move(std::move(accepted));
     if (!fd.ok()) return Limit(Message(fd.status()), uid, "window");
-    Result<uint64_t> cookie = SocketCookie(fd->get());
+    std::deque<Waiting>& line = lines_[uid];
+    if (line.empty()) turns_.push_back(uid);
+    line.push_back({*std::move(fd), *std::move(peer)});
+    ++waiting_;
+  }
+
+  // One of each user in turn: the kernel's queue is first come, first served, and one user can fill it.
+  void AdmitSome() {
+    for (int i = 0; i < kAdmitsPerRound && !turns_.empty(); ++i) {
+      const uid_t uid = turns_.front();
+      turns_.pop_front();
+      auto line = lines_.find(uid);
+      Waiting next = std::move(line->second.front());
+      line->second.pop_front();
+      --waiting_;
+      if (line->second.empty()) {
+        lines_.erase(line);
+      } else {
+        turns_.push_back(uid);
+      }
+      Admit(std::move(next));
+    }
+    admitting_ = !turns_.empty();
+    if (!admitting_) return;
+    loop_.Post([this, alive = std::weak_ptr<void>(alive_)] {
+      if (!alive.expired()) AdmitSome();
+    });
+  }
+
+  void Admit(Waiting next) {
+    if (HasHungUp(next.fd.get())) return CountGone();
+    const uid_t uid = next.peer.uid;
+    UniqueFd fd = std::move(next.fd);
+    Result<uint64_t> cookie = SocketCookie(fd.get());
     if (!cookie.ok()) return Limit(Message(cookie.status()), uid, "cookie");
     // The number has come round before its old entry was swept: the old socket is closed, or the kernel would not have
     // given it.
-    if (auto old = table_.find(fd->get()); old != table_.end()) Forget(old);
-    if (Status watched = Watch(*peer, fd->get()); !watched.ok()) return Limit(Message(watched), uid, "watch");
+    if (auto old = table_.find(fd.get()); old != table_.end()) Forget(old);
+    if (Status watched = Watch(next.peer, fd.get()); !watched.ok()) return Limit(Message(watched), uid, "watch");
 
     auto connection = std::make_shared<Connection>();
     connection->id = ++stats_.accepted;
-    connection->fd = fd->get();
+    connection->fd = fd.get();
     connection->cookie = *cookie;
-    connection->peer = *std::move(peer);
+    connection->peer = std::move(next.peer);
     connection->accepted_at = clock_.MonoNow();
     if (options_.admit) connection->admission = options_.admit(connection->peer);
     if (!connection->admission.ok()) {
@@ -146,16 +192,16 @@ class UvListener : public Listener {
     }
     {
       std::lock_guard lock(mutex_);
-      table_.emplace(fd->get(), std::move(connection));
+      table_.emplace(fd.get(), std::move(connection));
     }
     ++by_uid_[uid];
-    hand_over_(*std::move(fd));
+    hand_over_(std::move(fd));
     if (sweep_ == nullptr) ScheduleSweep(kSweepLater);
   }
 
   bool HasRoomFor(uid_t uid) {
     const auto full = [&] {
-      return table_.size() >= options_.max_connections || CountOf(uid) >= options_.max_connections_per_uid;
+      return table_.size() + waiting_ >= options_.max_connections || CountOf(uid) >= options_.max_connections_per_uid;
     };
     if (full() && clock_.MonoNow() >= next_forced_sweep_) {
       next_forced_sweep_ = clock_.MonoNow() + kForcedSweepEvery;
@@ -164,14 +210,16 @@ class UvListener : public Listener {
     if (!full()) return true;
     const bool mine = CountOf(uid) >= options_.max_connections_per_uid;
     Limit(mine ? fmt::format("uid {} has {} connections, the most that one uid may have", uid, CountOf(uid))
-               : fmt::format("{} connections are open, the most there may be", table_.size()),
+               : fmt::format("{} connections are open, the most there may be", table_.size() + waiting_),
           uid, mine ? "uid limit" : "limit");
     return false;
   }
 
+  // Those that wait count: a user does not have more by being quick.
   size_t CountOf(uid_t uid) const {
-    auto found = by_uid_.find(uid);
-    return found == by_uid_.end() ? 0 : found->second;
+    const auto found = by_uid_.find(uid);
+    const auto line = lines_.find(uid);
+    return (found == by_uid_.end() ? 0 : found->second) + (line == lines_.end() ? 0 : line->second.size());
   }
 
   Status Watch(const PeerProcess& peer, int fd) {
@@ -251,6 +299,8 @@ class UvListener : public Listener {
     table_.erase(entry);
   }
 
+  void CountGone() { ++stats_.refused_peer; }
+
   void OpenSpare() { spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
   void Limit(std::string_view why, uid_t uid, std::string_view key) {
@@ -280,11 +330,17 @@ class UvListener : public Listener {
   mutable std::mutex mutex_;
   Table table_;
 
+  std::unordered_map<uid_t, std::deque<Waiting>> lines_;  // none is empty
+  std::deque<uid_t> turns_;                               // whose turn is next; each user with a line once
+  size_t waiting_ = 0;                                    // in all lines
+  bool admitting_ = false;                                // the next round is posted
+
   std::unordered_map<uid_t, size_t> by_uid_;
   std::unordered_map<const ProcessRef*, Process> processes_;  // those with connections
   int sweep_from_ = 0;
   MonoTime next_forced_sweep_{};
   std::unique_ptr<Clock::Alarm> sweep_;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
 
 }  // namespace

@@ -7,6 +7,9 @@
 // the fd, and when it has made no call within `first_call_within`: gRPC sets no limit of its own for a peer that sends
 // nothing, half a preface, or garbage it can wait on.
 //
+// The kernel's queue is first come, first served. What is accepted therefore lines up by user, and one of each user is
+// handed over in turn: a user who floods the socket keeps others waiting for as long as accepting takes, no longer.
+//
 // Fails closed: a peer of whom the kernel tells nothing is closed at once; so is one above the limits. Both are counted
 // and logged at a limited rate. A peer that `admit` refuses is told so on each of its calls.
 //
