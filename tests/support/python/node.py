@@ -83,6 +83,7 @@ class Node:
             'registry': {'paths': [str(self.registry)]},
             'svid': {'x509_ttl': x509_ttl},
             'log': {'level': 'debug'},
+            'endpoints': {'metrics': '', 'health': ''},  # many agents run at once
             **dict(more),
         }
         self.config.write_text(json.dumps(settings, indent=1), encoding='utf-8')

@@ -3,7 +3,7 @@
 Run as a program it prints one JSON object a line:
 
     svid_stream.py follow SOCKET          each message of one stream: when it came, its SVIDs and bundle; at last the status
-    svid_stream.py fetches SOCKET SECONDS fetches one after the other for so long; how many failed, and the latencies
+    svid_stream.py fetches SOCKET SECONDS fetches one after the other for so long (at least one); how many failed, and latencies
     svid_stream.py many SOCKET COUNT      COUNT streams that come back when they are cut off: one line whenever all of them
                                           have a message of a stream that is open, with what happened since the last line
 """
@@ -93,7 +93,7 @@ class Stream:
         self.socket.settimeout(seconds)
         self.status, self.closed = None, False
         self._received, self._message = b'', b''
-        self.socket.connect(path)
+        self.socket.connect(str(path))
         self.socket.sendall(call_bytes())
 
     def on_readable(self):
@@ -154,7 +154,6 @@ def follow(path):
 
 
 def fetches(path, seconds):
-    """Prints a line once the first fetch is done, then the sum."""
     failed, latencies, reasons = 0, [], set()
     end = time.monotonic() + seconds
     while not latencies or time.monotonic() < end:
@@ -174,10 +173,11 @@ def fetches(path, seconds):
             failed += 1
             if failed > 100:
                 break
-    latencies.sort()
-    emit({'fetched': len(latencies), 'failed': failed, 'reasons': sorted(reasons),
-          'p50_ms': 1000 * latencies[len(latencies) // 2], 'p99_ms': 1000 * latencies[int(len(latencies) * 0.99)],
-          'max_ms': 1000 * latencies[-1]})
+    emit({'failed': failed, 'reasons': sorted(reasons), 'latencies_ms': [round(1000 * one, 3) for one in latencies]})
+
+
+def percentile(latencies, percent):
+    return sorted(latencies)[min(len(latencies) - 1, len(latencies) * percent // 100)]
 
 
 class Many:
