@@ -17,6 +17,12 @@ namespace lanyard {
 
 using SharedFd = std::shared_ptr<const UniqueFd>;
 
+// A file as far as it is known to be good, for readers.
+struct AuditExtent {
+  SharedFd fd;
+  uint64_t end = 0;
+};
+
 enum class AuditFsync { kNow, kLater };
 
 class AuditFile {
@@ -47,6 +53,7 @@ class AuditFile {
   const std::string& path() const { return path_; }
   uint64_t size() const { return size_; }
   const SharedFd& fd() const { return fd_; }
+  AuditExtent extent() const { return {fd_, size_}; }
 
  private:
   AuditFile(std::string path, UniqueFd fd, uint64_t size);

@@ -26,7 +26,7 @@ struct Report {
   AuditHead head;       // on the disk
   AuditStats stats;
   HealthReport health;
-  SharedFd fd;
+  std::vector<AuditExtent> extents;  // what there is to follow
 };
 
 class FileAuditLog : public AuditLog {
@@ -35,6 +35,7 @@ class FileAuditLog : public AuditLog {
       : loop_(loop), clock_(clock), options_(std::move(options)), writer_(std::move(writer)) {
     issued_ = writer_->TakeIssued();
     latest_ = MakeReport();
+    if (!latest_.extents.empty()) current_ = latest_.extents.back();
     ArmCheckpoint();
     thread_ = std::thread([this] { WriteUntilStopped(); });
   }
@@ -74,8 +75,7 @@ class FileAuditLog : public AuditLog {
   const std::vector<IssuedSerial>& issued_after_stored_head() const override { return issued_; }
 
   std::unique_ptr<Tail> Follow(size_t lines, LineListener line, Done caught_up) override {
-    auto tail = AuditTail::Start(loop_, latest_.fd, latest_.stats.bytes, std::min(lines, kMaxOldLines), std::move(line),
-                                 std::move(caught_up));
+    auto tail = AuditTail::Start(loop_, current_, std::min(lines, kMaxOldLines), std::move(line), std::move(caught_up));
     tails_.push_back(tail);
     struct Handle : Tail {
       explicit Handle(std::shared_ptr<AuditTail> followed) : tail(std::move(followed)) {}
@@ -149,6 +149,8 @@ class FileAuditLog : public AuditLog {
   void Take(Report report) {
     waiting_ -= std::min(waiting_, report.answered);
     auto answers = std::move(report.answers);
+    const std::vector<AuditExtent> extents = std::move(report.extents);
+    if (!extents.empty()) current_ = extents.back();
     latest_ = std::move(report);
     // A callback may destroy this log.
     const std::weak_ptr<char> alive = alive_;
@@ -161,7 +163,10 @@ class FileAuditLog : public AuditLog {
     std::erase_if(tails_, [](const std::weak_ptr<AuditTail>& tail) { return tail.expired(); });
     const std::vector<std::weak_ptr<AuditTail>> tails = tails_;
     for (const std::weak_ptr<AuditTail>& weak : tails) {
-      if (const auto tail = weak.lock()) tail->Extend(latest_.fd, latest_.stats.bytes);
+      const auto tail = weak.lock();
+      for (const AuditExtent& extent : extents) {
+        if (tail != nullptr) tail->Extend(extent);
+      }
       if (alive.expired()) return;
     }
   }
@@ -238,7 +243,7 @@ class FileAuditLog : public AuditLog {
     report.head = writer_->durable_head();
     report.stats = writer_->stats();
     report.health = writer_->health();
-    report.fd = writer_->fd();
+    report.extents = writer_->TakeExtents();
     return report;
   }
 
@@ -261,6 +266,7 @@ class FileAuditLog : public AuditLog {
   // Loop.
   std::vector<IssuedSerial> issued_;
   Report latest_;  // without answers
+  AuditExtent current_;
   size_t waiting_ = 0;
   AuditHead told_head_;
   HeadListener on_head_;

@@ -41,26 +41,26 @@ Result<uint64_t> BeginOfLast(int fd, uint64_t end, size_t lines) {
 
 }  // namespace
 
-std::shared_ptr<AuditTail> AuditTail::Start(EventLoop& loop, SharedFd fd, uint64_t end, size_t lines,
+std::shared_ptr<AuditTail> AuditTail::Start(EventLoop& loop, const AuditExtent& old, size_t lines,
                                             AuditLog::LineListener listener, AuditLog::Done caught_up) {
   std::shared_ptr<AuditTail> tail(new AuditTail(loop, std::move(listener), std::move(caught_up)));
+  const auto [fd, end] = old;
   tail->old_end_ = end;
   tail->pieces_.push_back({fd, end, end});
-  loop.ComputeInPool(
-      [fd, end, lines] { return fd == nullptr ? Result<uint64_t>(0) : BeginOfLast(fd->get(), end, lines); },
-      [tail](Result<uint64_t> begin) {
-        tail->reading_ = false;
-        if (!begin.ok()) return tail->CaughtUp(begin.status());
-        tail->pieces_.front().begin = *begin;
-        tail->ReadOn();
-      });
+  loop.ComputeInPool([fd = old.fd, end = old.end,
+                      lines] { return fd == nullptr ? Result<uint64_t>(0) : BeginOfLast(fd->get(), end, lines); },
+                     [tail](Result<uint64_t> begin) {
+                       tail->reading_ = false;
+                       if (!begin.ok()) return tail->CaughtUp(begin.status());
+                       tail->pieces_.front().begin = *begin;
+                       tail->ReadOn();
+                     });
   return tail;
 }
 
-void AuditTail::Extend(const SharedFd& fd, uint64_t end) {
-  if (fd == nullptr) return;
-  if (pieces_.back().fd != fd) pieces_.push_back({fd, 0, 0});
-  pieces_.back().end = end;
+void AuditTail::Extend(const AuditExtent& extent) {
+  if (pieces_.back().fd != extent.fd) pieces_.push_back({extent.fd, 0, 0});
+  pieces_.back().end = extent.end;
   ReadOn();
 }
 

@@ -16,12 +16,12 @@ namespace lanyard {
 
 class AuditTail : public std::enable_shared_from_this<AuditTail> {
  public:
-  // Begins with the last `lines` lines before `end` of the file.
-  static std::shared_ptr<AuditTail> Start(EventLoop& loop, SharedFd fd, uint64_t end, size_t lines,
+  // Begins with the last `lines` lines of `old`.
+  static std::shared_ptr<AuditTail> Start(EventLoop& loop, const AuditExtent& old, size_t lines,
                                           AuditLog::LineListener listener, AuditLog::Done caught_up);
 
-  // The log now ends at `end` of this file.
-  void Extend(const SharedFd& fd, uint64_t end);
+  // The log now goes on, or has gone on, to the end of this.
+  void Extend(const AuditExtent& extent);
 
   // The listener is not called any more.
   void End() { ended_ = true; }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "node_agent/audit/audit_line.h"
 #include "node_agent/audit/audit_scan.h"
@@ -131,6 +132,7 @@ Status AuditWriter::BeginFile(WallTime now) {
     fresh = AuditFile::Create(options_.path);
   }
   if (!fresh.ok()) return fresh.status();
+  if (file_) left_.push_back(file_->extent());
   file_ = *std::move(fresh);
   return OkStatus();
 }
@@ -168,6 +170,7 @@ Status AuditWriter::Rotate(WallTime now) {
   RETURN_IF_ERROR(Sync());
   const std::string rotated = RotatedName(options_.path, head_.seq);
   RETURN_IF_ERROR(MoveAuditFile(options_.path, rotated));
+  left_.push_back(file_->extent());
   file_.reset();
   Note("rotate", rotated, fmt::format("continues {}, which ends with seq {}", rotated, head_.seq));
   NoteRemovals();
@@ -289,6 +292,12 @@ void AuditWriter::SetOptions(AuditOptions options) {
   if (options.checkpoints_to != options_.checkpoints_to) copy_ = CheckpointCopy(options.checkpoints_to);
   options.reserve_bytes = options_.reserve_bytes;
   options_ = std::move(options);
+}
+
+std::vector<AuditExtent> AuditWriter::TakeExtents() {
+  std::vector<AuditExtent> extents = std::exchange(left_, {});
+  if (file_) extents.push_back(file_->extent());
+  return extents;
 }
 
 AuditStats AuditWriter::stats() const {

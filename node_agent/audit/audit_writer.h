@@ -50,7 +50,8 @@ class AuditWriter {
   SyncPolicy sync_policy() const { return options_.sync; }
 
   const AuditHead& durable_head() const { return durable_; }
-  SharedFd fd() const { return file_ ? file_->fd() : nullptr; }
+  // What was written, file by file, since the last call: those that were left, then the current one.
+  std::vector<AuditExtent> TakeExtents();
   AuditStats stats() const;
   HealthReport health() const;
   std::vector<IssuedSerial> TakeIssued() { return std::move(issued_); }
@@ -73,6 +74,7 @@ class AuditWriter {
   AuditOptions options_;
   AuditKey key_;
   std::optional<AuditFile> file_;
+  std::vector<AuditExtent> left_;  // files that nothing is written to any more
   AuditHead head_, durable_;
   uint64_t since_checkpoint_;
   bool unsynced_ = false;

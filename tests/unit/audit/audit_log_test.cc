@@ -5,31 +5,276 @@
 namespace lanyard::testing {
 namespace {
 
-class AuditLogTest : public AuditTest {};
+class AuditLogTest : public AuditTest {
+ protected:
+  size_t Count(std::string_view part) const {
+    const std::vector<std::string> lines = Lines();
+    return static_cast<size_t>(std::count_if(
+        lines.begin(), lines.end(), [&](const std::string& line) { return line.find(part) != std::string::npos; }));
+  }
+};
 
-TEST_F(AuditLogTest, WritesFollowsAndGoesOnAfterARestart) {
+TEST_F(AuditLogTest, TheFirstLineBeginsTheChain) {
   Open();
-  WriteMany(3);
+  const auto line = ParseAuditLine(Lines().at(0));
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->seq, 1u);
+  EXPECT_EQ(line->prev_hash, std::string(64, '0'));
+  EXPECT_EQ(line->time, clock.WallNow());
+}
+
+TEST_F(AuditLogTest, AnswersWhenTheLineIsInTheFileAndTellsTheHead) {
+  Open();
+  ASSERT_TRUE(Write(Record("hello")).ok());
+  EXPECT_THAT(Lines().back(), AllOf(HasSubstr("\"reason\":\"hello\""), HasSubstr("\"environment\":\"production\"")));
+  ASSERT_TRUE(RunUntil(loop, [&] { return !heads.empty() && heads.back().seq == 2; }));
+  EXPECT_EQ(heads.back(), HeadOf(Lines().back()));
+  const AuditStats stats = log->stats();
+  EXPECT_EQ(stats.records, 2u);
+  EXPECT_EQ(stats.waiting, 0u);
+  EXPECT_EQ(stats.bytes, Slurp(options.path).size());
+  EXPECT_EQ(stats.last_write, clock.WallNow());
+}
+
+TEST_F(AuditLogTest, AnswersComeInTheOrderOfTheRecords) {
+  Open();
+  std::vector<int> order;
+  for (int i = 0; i < 500; ++i) {
+    log->Append(Record("r" + std::to_string(i)), [&order, i](const Status& status) {
+      EXPECT_TRUE(status.ok());
+      order.push_back(i);
+    });
+  }
+  EXPECT_EQ(log->stats().waiting, 500u);
+  ASSERT_TRUE(RunUntil(loop, [&] { return order.size() == 500; }));
+  EXPECT_TRUE(std::is_sorted(order.begin(), order.end()));
+  const std::vector<std::string> lines = Lines();
+  for (size_t i = 0; i < 500; ++i) EXPECT_THAT(lines[i + 1], HasSubstr("\"r" + std::to_string(i) + "\""));
+  EXPECT_THAT(Verify().problems, IsEmpty());
+}
+
+TEST_F(AuditLogTest, ALineHasTheTimeAtWhichItsRecordWasMade) {
+  Open();
+  log->Append(Record("first"));
+  clock.Advance(5s);
+  log->Append(Record("second"));
   ASSERT_TRUE(Seal().ok());
+  EXPECT_THAT(Lines()[1], HasSubstr("T00:00:00.000000Z"));
+  EXPECT_THAT(Lines()[2], HasSubstr("T00:00:05.000000Z"));
+}
+
+TEST_F(AuditLogTest, SignsEverySoManyLines) {
+  options.checkpoint_lines = 10;
+  Open();
+  WriteMany(25);
+  EXPECT_EQ(Count("\"kind\":\"checkpoint\""), 2u);
+  EXPECT_EQ(log->stats().checkpoints, 2u);
+  EXPECT_EQ(Verify().checkpoints, 2u);
+}
+
+TEST_F(AuditLogTest, SignsAfterTheIntervalWhenThereIsAnythingNew) {
+  Open();
+  WriteMany(1);
+  clock.Advance(59s);
+  WriteMany(1);
+  EXPECT_EQ(Count("\"kind\":\"checkpoint\""), 0u);
+  clock.Advance(1s);
+  ASSERT_TRUE(RunUntil(loop, [&] { return log->stats().checkpoints == 1; }));
+  EXPECT_EQ(log->stats().last_checkpoint, clock.WallNow());
+  clock.Advance(10min);
+  WriteMany(1);
+  EXPECT_EQ(log->stats().checkpoints, 1u) << "nothing was new";
+  clock.Advance(1min);
+  ASSERT_TRUE(RunUntil(loop, [&] { return log->stats().checkpoints == 2; }));
+  EXPECT_THAT(Verify().problems, IsEmpty());
+}
+
+TEST_F(AuditLogTest, SealEndsWithACheckpointOverEverythingBefore) {
+  Open();
+  for (int i = 0; i < 20; ++i) log->Append(Record("r"));
+  ASSERT_TRUE(Seal().ok());
+  const AuditVerdict verdict = Verify();
+  EXPECT_EQ(verdict.records, 22u);
+  EXPECT_EQ(verdict.last_signed_seq, 21u);
+  ASSERT_TRUE(Seal().ok());
+  EXPECT_EQ(Lines().size(), 22u) << "nothing new to sign";
+}
+
+TEST_F(AuditLogTest, RotatesIntoFilesThatVerifyAsOneChain) {
+  options.rotate_bytes = 3000;
+  options.checkpoint_lines = 1000;
+  Open();
+  WriteMany(60);
+  const std::vector<std::string> rotated = Names(".jsonl.0");
+  ASSERT_GE(rotated.size(), 3u);
+  for (const std::string& path : rotated) {
+    const AuditLine last = ParseAuditLine(LinesOf(path).back()).value();
+    EXPECT_EQ(last.kind, "checkpoint");
+    EXPECT_EQ(path, RotatedName(options.path, last.seq));
+    struct stat info {};
+    ASSERT_EQ(stat(path.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 0777, 0600u);
+  }
+  EXPECT_THAT(Lines().front(), AllOf(HasSubstr("\"kind\":\"audit\""), HasSubstr(rotated.back())));
+  const AuditVerdict verdict = Verify();
+  EXPECT_THAT(verdict.problems, IsEmpty());
+  EXPECT_EQ(verdict.first_seq, 1u);
+  EXPECT_EQ(verdict.files, rotated.size() + 1);
+}
+
+TEST_F(AuditLogTest, RemovesTheOldestFilesAndPutsThatOnRecordFirst) {
+  options.rotate_bytes = 2000;
+  options.keep_files = 2;
+  Open();
+  WriteMany(1);
+  while (Names(".jsonl.0").size() < 2) WriteMany(1);
+  const std::string oldest = Names(".jsonl.0")[0];
+  const AuditHead end = HeadOf(LinesOf(oldest).back());
+  while (std::filesystem::exists(oldest)) WriteMany(1);
+  EXPECT_THAT(Names(".jsonl.0"), SizeIs(2));
+  const nlohmann::json removal = nlohmann::json::parse(Lines().at(1));
+  EXPECT_EQ(removal["action"], "remove");
+  EXPECT_EQ(removal["resource"], oldest);
+  EXPECT_THAT(removal["reason"].get<std::string>(),
+              HasSubstr("seq 1 to " + std::to_string(end.seq) + ", last hash " + end.hash));
+  const AuditVerdict verdict = Verify();
+  EXPECT_THAT(verdict.problems, IsEmpty());
+  EXPECT_EQ(verdict.first_seq, end.seq + 1);
+}
+
+TEST_F(AuditLogTest, ARotatedNameThatIsTakenIsNotReplaced) {
+  options.rotate_bytes = 1200;
+  Open();
+  const std::vector<std::string> before = Lines();
+  for (uint64_t seq = 2; seq < 40; ++seq) dir.Write("audit/" + RotatedName("audit.jsonl", seq), "precious", 0600);
+  WriteMany(20);
+  EXPECT_EQ(Lines().front(), before.front());
+  EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
+  EXPECT_THAT(log->health().text, HasSubstr("cannot be rotated"));
+  for (const std::string& path : Names(".jsonl.0")) EXPECT_EQ(Slurp(path), "precious");
+}
+
+TEST_F(AuditLogTest, FollowTellsOldLinesThenNewOnesAcrossRotation) {
+  options.rotate_bytes = 5000;
+  Open();
+  WriteMany(8);
   std::vector<std::string> got;
-  bool caught = false;
+  size_t old = 0;
+  const std::vector<std::string> before = Lines();
   auto tail = log->Follow(
-      2, [&](std::string_view line) { got.emplace_back(line); },
+      3, [&](std::string_view line) { got.emplace_back(line); },
       [&](const Status& status) {
         EXPECT_TRUE(status.ok()) << status;
-        EXPECT_EQ(got.size(), 2u);
-        caught = true;
+        old = got.size();
       });
-  ASSERT_TRUE(RunUntil(loop, [&] { return caught; }));
-  WriteMany(1, "x");
-  ASSERT_TRUE(RunUntil(loop, [&] { return got.size() == 3; }));
-  EXPECT_EQ(heads.back().seq, 6u);
+  for (int i = 0; i < 100; ++i) log->Append(Record("new" + std::to_string(i)));
+  WriteMany(100, "more");
+  ASSERT_TRUE(RunUntil(loop, [&] { return !got.empty() && got.back() == Lines().back(); }));
+  EXPECT_EQ(old, 3u);
+  EXPECT_EQ(got.front(), before[before.size() - 3]);
+  for (size_t i = 1; i < got.size(); ++i) EXPECT_EQ(HeadOf(got[i]).seq, HeadOf(got[i - 1]).seq + 1);
+  EXPECT_GE(Names(".jsonl.0").size(), 2u);
+  const size_t count = got.size();
   tail.reset();
-  options.stored_head = heads.back();
+  WriteMany(3);
+  RunUntilIdle(loop);
+  EXPECT_EQ(got.size(), count);
+}
+
+TEST_F(AuditLogTest, ATailMayBeEndedByItsOwnListenerAndOutliveTheLog) {
   Open();
+  WriteMany(5);
+  int told = 0;
+  std::unique_ptr<AuditLog::Tail> tail;
+  tail = log->Follow(
+      5,
+      [&](std::string_view) {
+        ++told;
+        tail.reset();
+      },
+      nullptr);
+  ASSERT_TRUE(RunUntil(loop, [&] { return told > 0; }));
+  RunUntilIdle(loop);
+  EXPECT_EQ(told, 1);
+  tail = log->Follow(
+      100'000, [&](std::string_view) { ++told; }, nullptr);
+  Close();
+  RunUntilIdle(loop);
+  tail.reset();
+}
+
+TEST_F(AuditLogTest, CopiesEachCheckpointAndCatchesUpAfterAFailure) {
+  options.checkpoints_to = dir.Path("elsewhere/copies");
+  Open();
+  WriteMany(1);
+  ASSERT_TRUE(Seal().ok()) << "a copy that fails blocks no record";
+  EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
+  EXPECT_THAT(log->health().text, HasSubstr(options.checkpoints_to));
+  dir.MakeDir("elsewhere", 0700);
+  dir.Write("elsewhere/copies", "{\"torn", 0600);
+  WriteMany(1);
+  ASSERT_TRUE(Seal().ok());
   EXPECT_EQ(log->health().text, "");
-  WriteMany(1, "y");
-  EXPECT_EQ(Lines().size(), 7u);
+  const std::vector<std::string> copies = LinesOf(options.checkpoints_to);
+  ASSERT_THAT(copies, SizeIs(3));
+  EXPECT_EQ(copies[2], Lines().back());
+  dir.Write("elsewhere/copies", copies[1] + "\n" + copies[2] + "\n", 0600);
+  EXPECT_THAT(Verify(options.checkpoints_to).problems, IsEmpty());
+}
+
+TEST_F(AuditLogTest, OptionsMayChangeWhileItRuns) {
+  Open();
+  WriteMany(5);
+  options.checkpoint_lines = 1;
+  options.environment = "staging";
+  log->SetOptions(options);
+  WriteMany(2);
+  EXPECT_EQ(log->stats().checkpoints, 2u);
+  EXPECT_THAT(Lines().back(), HasSubstr("staging"));
+}
+
+TEST_F(AuditLogTest, EverySecondTellsTheHeadOnlyOnceItIsOnTheDisk) {
+  options.sync = SyncPolicy::kEverySecond;
+  Open();
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(Write(Record("r")).ok());
+  ASSERT_TRUE(RunUntil(loop, [&] { return !heads.empty() && heads.back() == HeadOf(Lines().back()); }));
+  ASSERT_TRUE(Seal().ok());
+  ASSERT_TRUE(RunUntil(loop, [&] { return heads.back() == HeadOf(Lines().back()); }));
+}
+
+TEST_F(AuditLogTest, TheDestructorWritesWhatIsQueuedAndDropsTheAnswers) {
+  Open();
+  bool answered = false;
+  for (int i = 0; i < 5000; ++i) log->Append(Record("last"), [&](const Status&) { answered = true; });
+  Close();
+  RunUntilIdle(loop);
+  EXPECT_FALSE(answered);
+  EXPECT_GE(Lines().size(), 5001u);
+  EXPECT_THAT(Verify().problems, IsEmpty());
+}
+
+TEST_F(AuditLogTest, ACallbackMayDestroyTheLog) {
+  Open();
+  bool gone = false;
+  for (int i = 0; i < 3; ++i) {
+    log->Append(Record("r"), [&](const Status&) {
+      log.reset();
+      gone = true;
+    });
+  }
+  ASSERT_TRUE(RunUntil(loop, [&] { return gone; }));
+  RunUntilIdle(loop);
+}
+
+TEST_F(AuditLogTest, HugeAndHostileRecordsStayOneLineEach) {
+  Open();
+  AuditRecord record = Record(std::string(1'000'000, '\n'));
+  record.caller = AuditCaller{.pid = 1, .uid = 2, .selectors = std::vector<std::string>(5000, std::string(4096, '"'))};
+  record.spiffe_id = "spiffe://x/\"}\n{\"seq\":1";
+  ASSERT_TRUE(Write(std::move(record)).ok());
+  EXPECT_THAT(Lines(), SizeIs(2));
+  EXPECT_LE(Lines()[1].size(), kMaxAuditLineBytes);
+  EXPECT_THAT(Verify().problems, IsEmpty());
 }
 
 }  // namespace
