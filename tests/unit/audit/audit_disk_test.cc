@@ -141,7 +141,8 @@ TEST_F(AuditDiskTest, EveryAcknowledgedRecordIsThereAfterAKill) {
     close(pipes[0]);
     std::string all;
     Open();  // a line that was never acknowledged may be torn
-    for (const std::string& path : AuditFiles(options.path).value()) all += Slurp(path);
+    const std::vector<std::string> its_files = AuditFiles(options.path).value();
+    for (const std::string& path : its_files) all += Slurp(path);
     for (uint32_t i = 0; i <= number; ++i) {
       ASSERT_NE(all.find("acknowledged " + std::to_string(i) + "!"), std::string::npos) << i << " of " << number;
     }
