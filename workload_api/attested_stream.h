@@ -1,5 +1,5 @@
-// What the streams of the Workload API have in common: the caller is identified, then told the full state of what it
-// earns, and told again whenever that changes.
+// What the streams of the Workload API have in common: the caller is identified, what it is given is put on record,
+// then it is told the full state of what it earns, and told again whenever that changes.
 //
 // Newest only: while a message is on its way nothing is queued; when it has left, the then newest state is sent if it
 // differs. The stream ends with PermissionDenied when the registry no longer gives the caller any entry.
@@ -13,6 +13,7 @@
 #include "node_agent/identity/update_hub.h"
 #include "node_agent/rpc/call.h"
 #include "workload_api/caller.h"
+#include "workload_api/grants.h"
 
 namespace lanyard {
 
@@ -20,7 +21,7 @@ template <class Request>
 class AttestedStream : public OneRequestHandler<Request> {
  public:
   AttestedStream(Call& incoming, CallerServices& services, UpdateHub& hub)
-      : OneRequestHandler<Request>(incoming), caller_(services, incoming), hub_(hub) {}
+      : OneRequestHandler<Request>(incoming), caller_(services, incoming), hub_(hub), grants_(caller_) {}
 
  protected:
   using OneRequestHandler<Request>::call;
@@ -28,6 +29,7 @@ class AttestedStream : public OneRequestHandler<Request> {
   // Find out the newest state for `entries`, and Offer() it, at once or later.
   virtual void Refresh() = 0;
   const Entries& entries() const { return entries_; }
+  Grants& grants() { return grants_; }
 
   // Sends what `make` returns, unless a message is on its way; then Refresh() is called once more after it.
   template <class Make>
@@ -64,12 +66,14 @@ class AttestedStream : public OneRequestHandler<Request> {
 
   void Show(Entries entries) {
     entries_ = std::move(entries);
+    grants_.KeepOnly(entries_);
     subscription_->SetInterest(entries_);
     Refresh();
   }
 
   Caller caller_;
   UpdateHub& hub_;
+  Grants grants_;
   std::unique_ptr<UpdateHub::Subscription> subscription_;
   Entries entries_;
   bool stale_ = false;

@@ -30,13 +30,16 @@ Result<Entries> Decide(const Findings& findings, const Registry& registry) {
   return std::move(verdicts.earned);
 }
 
+Caller::Caller(CallerServices& services, const Call& call)
+    : services_(services), call_(call), correlation_id_(services.access.NewCorrelationId()) {}
+
 void Caller::Identify(Done done) {
   const Deadline deadline = services_.clock.MonoNow() + services_.attestation_timeout;
   attestation_ = services_.attestors.Attest(call_.connection()->peer, deadline,
                                             [this, done = std::move(done)](Result<Findings> findings) mutable {
                                               std::unique_ptr<Attestation> finished = std::move(attestation_);
                                               if (!findings.ok()) {
-                                                services_.denials.Write(call_, findings.status(), "");
+                                                services_.access.Deny(NewRecord(), findings.status(), "");
                                                 return std::move(done)(findings.status());
                                               }
                                               findings_ = std::make_unique<const Findings>(*std::move(findings));
@@ -45,9 +48,24 @@ void Caller::Identify(Done done) {
 }
 
 Result<Entries> Caller::Reconsider() {
-  Result<Entries> entries = Decide(*findings_, *services_.registry.registry());
-  if (!entries.ok()) services_.denials.Write(call_, entries.status(), Describe(*findings_));
+  const std::shared_ptr<const Registry> registry = services_.registry.registry();
+  revision_ = registry->revision();
+  Result<Entries> entries = Decide(*findings_, *registry);
+  if (!entries.ok()) services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
   return entries;
+}
+
+AuditRecord Caller::NewRecord() const {
+  const PeerProcess& peer = call_.connection()->peer;
+  AuditRecord record{.kind = AuditKind::kFetch,
+                     .caller = AuditCaller{.pid = peer.process->pid(), .uid = peer.uid, .selectors = {}},
+                     .resource = std::string(call_.method()),
+                     .correlation_id = correlation_id_};
+  if (findings_) {
+    for (const Selector& selector : findings_->selectors) record.caller->selectors.push_back(selector.str());
+    record.policy = AuditPolicy{.engine = "registry", .revision = revision_};
+  }
+  return record;
 }
 
 }  // namespace lanyard

@@ -7,7 +7,7 @@
 //   meanwhile
 // Reconsider() asks the registry again with the same findings, for an open stream after the registry has changed.
 //
-// Every denial is written to the DenialLog here and nowhere else.
+// Every denial is put on record here and nowhere else; what is granted is put on record by Grants (grants.h).
 //
 // Lifetime: lives inside the handler of its call; destroying it cancels. Borrows the services. Thread: loop.
 #pragma once
@@ -16,13 +16,14 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "attestors/attestation.h"
 #include "node_agent/base/clock.h"
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/call.h"
-#include "workload_api/denial_log.h"
+#include "workload_api/access_log.h"
 
 namespace lanyard {
 
@@ -30,7 +31,7 @@ struct CallerServices {
   AttestorSet& attestors;
   const RegistryStore& registry;
   Clock& clock;
-  DenialLog& denials;
+  AccessLog& access;
   std::chrono::milliseconds attestation_timeout{5000};
 };
 
@@ -43,16 +44,23 @@ class Caller {
  public:
   using Done = absl::AnyInvocable<void(Result<Entries>) &&>;
 
-  Caller(CallerServices& services, const Call& call) : services_(services), call_(call) {}
+  Caller(CallerServices& services, const Call& call);
 
   // `done` runs once, never before Identify() has returned.
   void Identify(Done done);
   // Only after Identify() has answered with entries.
   Result<Entries> Reconsider();
 
+  // What every record about this call says: who, what it asked, by which registry that was decided.
+  AuditRecord NewRecord() const;
+  AccessLog& access() const { return services_.access; }
+  pid_t pid() const { return call_.connection()->peer.process->pid(); }
+
  private:
   CallerServices& services_;
   const Call& call_;
+  const std::string correlation_id_;
+  std::string revision_;  // of the registry that decided last
   std::unique_ptr<Attestation> attestation_;
   std::unique_ptr<const Findings> findings_;
 };

@@ -62,29 +62,46 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     if (--missing_ == 0) Push();
   }
 
+  // Shows what is on record as given to this caller; what is not yet is put there, and shown afterwards.
   void Push() {
     const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
     if (bundle == nullptr) {
       if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
       return;
     }
-    std::vector<CachedSvidPtr> svids;
+    std::vector<CachedSvidPtr> svids, unrecorded;
     ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get())};
     for (const EntryPtr& entry : entries()) {
       CachedSvidPtr svid = services_.svids.Peek(entry);
       if (svid == nullptr) {
         LANYARD_LOG_WARN("cannot renew {} for pid {}: {}", entry->id.str(), call().connection()->peer.process->pid(),
                          services_.source.health().text);
-        continue;
+      } else if (!grants().Has(entry)) {
+        unrecorded.push_back(std::move(svid));
+      } else {
+        key.push_back(svid->version);
+        svids.push_back(std::move(svid));
       }
-      key.push_back(svid->version);
-      svids.push_back(std::move(svid));
+    }
+    if (!unrecorded.empty()) {
+      Record(unrecorded);
+      if (last_sent_.empty()) return;  // the first message has everything
     }
     if (svids.empty() || key == last_sent_) return;
     Offer([&] {
       last_sent_ = key;
       shown_bundle_ = bundle;
       return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle); });
+    });
+  }
+
+  void Record(const std::vector<CachedSvidPtr>& svids) {
+    if (grants().recording()) return;
+    grants().Add(svids, [this](const Status& status) {
+      if (status.ok()) return Push();
+      if (last_sent_.empty()) return call().Finish(status);
+      LANYARD_LOG_WARN("a stream of pid {} goes on without its new entries: {}",
+                       call().connection()->peer.process->pid(), Message(status));
     });
   }
 
@@ -108,6 +125,7 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
       if (shown_ == nullptr) call().Finish(NoBundle(services_.source));
       return;
     }
+    if (!recorded_) return Record();
     if (bundle == shown_) return;
     Offer([&] {
       shown_ = bundle;
@@ -117,7 +135,17 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
     });
   }
 
+  void Record() {
+    if (grants().recording()) return;
+    grants().AddUnnamed([this](const Status& status) {
+      if (!status.ok()) return call().Finish(status);
+      recorded_ = true;
+      Refresh();
+    });
+  }
+
   WorkloadServices& services_;
+  bool recorded_ = false;
   std::shared_ptr<const Bundle> shown_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node_agent/admin/audit_tail.h"
 #include "node_agent/admin/entry_message.h"
 #include "node_agent/admin/proto/admin.pb.h"
 #include "node_agent/base/log.h"
@@ -135,10 +136,20 @@ class RotateCa : public OneRequestHandler<admin::v1::RotateCaRequest> {
 
  private:
   void OnRequest(admin::v1::RotateCaRequest) override {
+    services_.audit.Append(
+        AdminRecord(call().connection()->peer, call().method(), AuditDecision::kAllow),
+        [alive = std::weak_ptr<RotateCa*>(self_)](const Status& status) {
+          if (auto handler = alive.lock()) (*handler)->OnRecorded(status);
+        },
+        AuditSpace::kReserve);
+  }
+
+  void OnRecorded(const Status& status) {
+    if (!status.ok()) return call().Finish(Annotate(status, "the CA is not rotated without a record of who asked"));
     const PeerProcess& peer = call().connection()->peer;
     LANYARD_LOG_INFO("rotation of the CA asked for by pid {} uid {}", peer.process->pid(), peer.uid);
-    services_.ca.Rotate([alive = std::weak_ptr<RotateCa*>(self_)](const Status& status) {
-      if (auto handler = alive.lock()) (*handler)->OnRotated(status);
+    services_.ca.Rotate([alive = std::weak_ptr<RotateCa*>(self_)](const Status& rotated) {
+      if (auto handler = alive.lock()) (*handler)->OnRotated(rotated);
     });
   }
 
@@ -153,7 +164,40 @@ class RotateCa : public OneRequestHandler<admin::v1::RotateCaRequest> {
   std::shared_ptr<RotateCa*> self_ = std::make_shared<RotateCa*>(this);
 };
 
+void SetTheLogLevel(const admin::v1::SetLogLevelRequest& request, Call& call) {
+  admin::v1::SetLogLevelResponse response;
+  response.set_before(std::string(LogLevelName(CurrentLogLevel())));
+  if (!request.level().empty()) {
+    const auto level = ParseLogLevel(request.level());
+    if (!level) {
+      return call.Finish(Error(StatusCode::kInvalidArgument,
+                               "unknown log level \"{}\"; valid are debug, info, warn and error", request.level()));
+    }
+    SetLogLevel(*level);
+    const PeerProcess& peer = call.connection()->peer;
+    LANYARD_LOG_WARN("log level is {} now, by word of pid {} uid {}", request.level(), peer.process->pid(), peer.uid);
+  }
+  response.set_level(std::string(LogLevelName(CurrentLogLevel())));
+  Reply(call, response);
+}
+
+// The same handler, with its call put on record first. Nobody waits: a full disk must not silence the agent.
+HandlerFactory OnRecord(AdminServices& services, HandlerFactory factory) {
+  return [&services, factory = std::move(factory)](Call& call) {
+    services.audit.Append(AdminRecord(call.connection()->peer, call.method(), AuditDecision::kAllow), nullptr,
+                          AuditSpace::kReserve);
+    return factory(call);
+  };
+}
+
 }  // namespace
+
+AuditRecord AdminRecord(const PeerProcess& peer, std::string_view method, AuditDecision decision) {
+  return {.kind = AuditKind::kAdmin,
+          .decision = decision,
+          .caller = AuditCaller{.pid = peer.process->pid(), .uid = peer.uid, .selectors = {}},
+          .action = std::string(method.substr(method.rfind('/') + 1))};
+}
 
 Methods AdminMethods(AdminServices& services) {
   const std::string prefix = "/lanyard.admin.v1.Admin/";
@@ -162,11 +206,14 @@ Methods AdminMethods(AdminServices& services) {
       [&services](const admin::v1::GetHealthRequest&, Call& call) { GetHealth(services, call); });
   methods[prefix + "ShowCa"] = Unary<admin::v1::ShowCaRequest>(
       [&services](const admin::v1::ShowCaRequest&, Call& call) { ShowCa(services, call); });
-  methods[prefix + "RotateCa"] = [&services](Call& call) { return std::make_unique<RotateCa>(call, services); };
   methods[prefix + "ListEntries"] = Unary<admin::v1::ListEntriesRequest>(
       [&services](const admin::v1::ListEntriesRequest& request, Call& call) { ListEntries(services, request, call); });
   methods[prefix + "ShowEntry"] = Unary<admin::v1::ShowEntryRequest>(
       [&services](const admin::v1::ShowEntryRequest& request, Call& call) { ShowEntry(services, request, call); });
+  methods[prefix + "TailAudit"] = [&services](Call& call) { return MakeAuditTail(call, services.audit); };
+  methods[prefix + "SetLogLevel"] = Unary<admin::v1::SetLogLevelRequest>(SetTheLogLevel);
+  for (auto& [name, factory] : methods) factory = OnRecord(services, std::move(factory));
+  methods[prefix + "RotateCa"] = [&services](Call& call) { return std::make_unique<RotateCa>(call, services); };
   return methods;
 }
 

@@ -1,15 +1,93 @@
-// The node agent: everything built, wired together, and run in the foreground until it is told to stop.
+// The node agent: everything built and wired together, in the order in which it needs each other.
 //
-// Thread: the one that calls it becomes the loop thread.
+// Start() opens what may fail (data directory, state, audit log, authority, registry), wires it, and serves. Nothing is
+// served before its start is on record. Reload() takes over what can change at run time; Drain() ends it.
+//
+// Lifetime: borrows the loop and the clock. Thread: loop.
 #pragma once
 
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "attestors/attestation.h"
+#include "attestors/host_tools.h"
+#include "node_agent/admin/admin_service.h"
+#include "node_agent/app/agent_health.h"
+#include "node_agent/app/ca_record.h"
+#include "node_agent/app/config.h"
+#include "node_agent/base/event_loop.h"
+#include "node_agent/identity/recording_source.h"
+#include "node_agent/rpc/health.h"
+#include "node_agent/rpc/server.h"
+#include "node_agent/state/sqlite_store.h"
+#include "workload_api/workload_service.h"
 
 namespace lanyard {
 
-// Runs the agent with the configuration at `config_path` until SIGTERM or SIGINT. Returns the exit code: 0 after a
-// clean stop, 1 when it could not start (the reason is in the log). SIGHUP reads the configuration, the registry and
-// given CA files again.
-int RunAgent(const std::string& config_path);
+class Agent {
+ public:
+  static Result<std::unique_ptr<Agent>> Start(const std::string& config_path, Config config, EventLoop& loop,
+                                              Clock& clock);
+
+  // Ends the servers within kDrainTime, writes what is left, and ends the loop.
+  void Drain();
+  void Reload();
+  // False when the last writes did not come back in time: a disk hangs.
+  bool all_written() const { return all_written_; }
+
+ private:
+  // What is opened before anything is wired, each step of which may fail.
+  struct Opened {
+    PeerResources resources;
+    DataDirLock lock;
+    std::unique_ptr<SqliteStore> state;
+    std::unique_ptr<AuditLog> audit;
+    std::unique_ptr<CaKeeper> ca;
+    std::unique_ptr<RegistryStore> registry;
+  };
+  static Result<Opened> Open(const Config& config, EventLoop& loop, Clock& clock);
+  Agent(std::string config_path, Config config, Opened opened, EventLoop& loop, Clock& clock);
+
+  void RecordRegistry();
+  Status ServeWorkloads();
+  Status ServeAdmin();
+  void OnConfig(const Result<Config>& config);
+  // Makes what can be in force so; says what is and what is not.
+  std::string TakeOver(const Config& config);
+  void WriteTheLast();
+  std::vector<HealthFinding> Findings() const {
+    return CollectFindings(
+        {*registry_, *ca_, svids_, *state_, *audit_, source_, waiting_for_restart_, workload_server_.get()});
+  }
+
+  const std::string config_path_;
+  Config config_;
+  EventLoop& loop_;
+  Clock& clock_;
+  const MonoTime started_;
+  DataDirLock lock_;
+  PeerResources resources_;
+  std::unique_ptr<SqliteStore> state_;
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<CaKeeper> ca_;
+  std::unique_ptr<RegistryStore> registry_;
+  CaRecord ca_record_;
+  RecordingSource source_;
+  HostTools tools_;
+  AttestorSet attestors_;
+  SvidCache svids_;
+  UpdateHub hub_;
+  AccessLog access_;
+  WorkloadServices workload_;
+  HealthService health_;
+  AdminServices admin_;
+  std::unique_ptr<RpcServer> workload_server_;
+  std::unique_ptr<RpcServer> admin_server_;
+  std::vector<std::string> waiting_for_restart_;  // keys of the configuration
+  std::unique_ptr<Clock::Alarm> record_limit_;
+  bool draining_ = false;
+  bool all_written_ = false;
+};
 
 }  // namespace lanyard

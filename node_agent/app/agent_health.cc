@@ -48,6 +48,15 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   std::vector<HealthFinding> findings;
   Add(findings, "identity_source", sources.ca.health(), "lanyard ca show");
   Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
+  Add(findings, "state", sources.state.health(), "make room or repair the disk; see docs/OPERATIONS.md");
+  Add(findings, "audit", sources.audit.health(), "make room or repair the disk; see docs/OPERATIONS.md");
+  Add(findings, "record", sources.record.record_health(), "see state and audit");
+  if (!sources.waiting_for_restart.empty()) {
+    findings.push_back({"configuration", HealthLevel::kDegraded,
+                        fmt::format("the file says something else than what is in force for: {}",
+                                    fmt::join(sources.waiting_for_restart, ", ")),
+                        "restart the agent"});
+  }
   for (const std::string& problem : sources.registry.problems()) {
     findings.push_back({"registry", HealthLevel::kDegraded, problem,
                         "repair it (lanyard registry check); until then the last good state is in force"});

@@ -3,13 +3,17 @@
 // Thread: loop.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "node_agent/admin/admin_service.h"
+#include "node_agent/audit/audit_log.h"
 #include "node_agent/identity/ca_keeper.h"
+#include "node_agent/identity/recording_source.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/server.h"
+#include "node_agent/state/state_store.h"
 
 namespace lanyard {
 
@@ -17,7 +21,11 @@ struct HealthSources {
   const RegistryStore& registry;
   const CaKeeper& ca;
   const SvidCache& svids;
-  const RpcServer* workload;  // null until it serves
+  const StateStore& state;
+  const AuditLog& audit;
+  const RecordingSource& record;
+  const std::vector<std::string>& waiting_for_restart;  // keys of the configuration
+  const RpcServer* workload;                            // null until it serves
 };
 
 // Worst first; empty when all is well.

@@ -1,6 +1,6 @@
 // lanyard agent, lanyard version
-#include "node_agent/app/agent.h"
 #include "node_agent/app/cli_options.h"
+#include "node_agent/app/run_agent.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/app/version.h"
 

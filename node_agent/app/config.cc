@@ -1,5 +1,6 @@
 #include "node_agent/app/config.h"
 
+#include <charconv>
 #include <utility>
 
 #include "node_agent/admin/admission.h"
@@ -11,6 +12,7 @@ namespace lanyard {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 1 << 20;
+constexpr uint64_t kSmallestFile = 64 << 10;
 constexpr std::chrono::seconds kShortestSvid{5};
 constexpr std::chrono::seconds kLongestCa = std::chrono::hours(24 * 366 * 20);
 
@@ -50,6 +52,36 @@ Result<T> ReadDuration(const YamlNode& node, T least, T most) {
   return rounded;
 }
 
+template <unsigned kLeast, unsigned kMost>
+Result<unsigned> ReadCount(const YamlNode& node) {
+  ASSIGN_OR_RETURN(const int64_t value, node.AsInt(kLeast, kMost));
+  return static_cast<unsigned>(value);
+}
+
+// "64MiB": a whole number of KiB, MiB or GiB; at least 64KiB.
+Result<uint64_t> ReadSize(const YamlNode& node) {
+  ASSIGN_OR_RETURN(const std::string text, node.AsString());
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
+  const unsigned shift = unit == "KiB" ? 10 : unit == "MiB" ? 20 : unit == "GiB" ? 30 : 0;
+  if (error != std::errc() || shift == 0 || number > 1024 * 1024) {
+    return node.Fail("\"{}\" is not a size; write a whole number of KiB, MiB or GiB, e.g. 64MiB", text);
+  }
+  const uint64_t bytes = number << shift;
+  if (bytes < kSmallestFile) return node.Fail("{} is too small, the least is 64KiB", text);
+  return bytes;
+}
+
+// Empty: off.
+Result<std::optional<HttpAddress>> ReadEndpoint(const YamlNode& node) {
+  ASSIGN_OR_RETURN(const std::string text, node.AsString());
+  if (text.empty()) return std::optional<HttpAddress>();
+  Result<HttpAddress> address = ParseHttpAddress(text);
+  if (!address.ok()) return node.At(address.status());
+  return std::optional<HttpAddress>(*std::move(address));
+}
+
 // Reads one section after the other; goes on after errors, which it gathers.
 class ConfigReader {
  public:
@@ -59,9 +91,10 @@ class ConfigReader {
   std::span<const SourcePosition> unread() const { return unread_; }
 
   void Read(const YamlNode& root) {
-    errors_.Add(root.RequireKnownKeys({"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket",
-                                       "identity_source", "svid", "attestors", "registry", "limits", "log"},
-                                      {"oidc", "state", "tiers", "decisions", "endpoints", "federation", "audit"}));
+    errors_.Add(root.RequireKnownKeys(
+        {"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket", "identity_source", "svid",
+         "attestors", "registry", "state", "audit", "endpoints", "limits", "log"},
+        {"oidc", "tiers", "decisions", "federation"}));
     if (root.kind() != YamlNode::Kind::kMap) return;
     if (root.Find("trust_domain") == nullptr) {
       errors_.Add(root.Fail(
@@ -80,6 +113,10 @@ class ConfigReader {
     Section(root, "svid", &ConfigReader::ReadSvid);
     Section(root, "attestors", &ConfigReader::ReadAttestors);
     Section(root, "registry", &ConfigReader::ReadRegistry);
+    Section(root, "state", &ConfigReader::ReadState);
+    config_.audit.path = config_.data_dir + "/audit/audit.jsonl";
+    Section(root, "audit", &ConfigReader::ReadAudit);
+    Section(root, "endpoints", &ConfigReader::ReadEndpoints);
     Section(root, "limits", &ConfigReader::ReadLimits);
     Section(root, "log", &ConfigReader::ReadLog);
   }
@@ -186,12 +223,43 @@ class ConfigReader {
     });
   }
 
+  void ReadState(const YamlNode& node) {
+    errors_.Add(node.RequireKnownKeys({"sqlite"}, {"etcd"}));
+    if (const YamlNode* sqlite = node.Find("sqlite")) errors_.Add(sqlite->RequireKnownKeys({}));
+  }
+
+  void ReadAudit(const YamlNode& node) {
+    AuditConfig& audit = config_.audit;
+    errors_.Add(
+        node.RequireKnownKeys({"path", "checkpoints_to", "checkpoint_interval", "sync", "rotate_at", "keep_files"}));
+    Set(node, "path", audit.path, CheckAbsolutePath);
+    Set(node, "checkpoints_to", audit.checkpoints_to, [](const YamlNode& to) -> Result<std::string> {
+      ASSIGN_OR_RETURN(std::string text, to.AsString());
+      if (text.empty() || text == "syslog") return text;
+      return CheckAbsolutePath(to);
+    });
+    Set(node, "checkpoint_interval", audit.checkpoint_interval, [](const YamlNode& interval) {
+      return ReadDuration<std::chrono::seconds>(interval, std::chrono::seconds(1), std::chrono::hours(24));
+    });
+    Set(node, "sync", audit.sync, [](const YamlNode& sync) -> Result<SyncPolicy> {
+      ASSIGN_OR_RETURN(const std::string name, sync.AsString());
+      if (name == "batch") return SyncPolicy::kEveryBatch;
+      if (name == "second") return SyncPolicy::kEverySecond;
+      return sync.Fail("unknown sync \"{}\"; valid are batch and second", name);
+    });
+    Set(node, "rotate_at", audit.rotate_bytes, ReadSize);
+    Set(node, "keep_files", audit.keep_files, ReadCount<0, 1'000'000>);
+  }
+
+  void ReadEndpoints(const YamlNode& node) {
+    errors_.Add(node.RequireKnownKeys({"metrics", "health"}, {"authzen", "ext_authz", "bundle", "broker"}));
+    Set(node, "metrics", config_.endpoints.metrics, ReadEndpoint);
+    Set(node, "health", config_.endpoints.health, ReadEndpoint);
+  }
+
   void ReadLimits(const YamlNode& node) {
     errors_.Add(node.RequireKnownKeys({"connections_per_uid", "attestation_timeout"}, {"crl_push_interval"}));
-    Set(node, "connections_per_uid", config_.limits.connections_per_uid, [](const YamlNode& count) -> Result<unsigned> {
-      ASSIGN_OR_RETURN(const int64_t value, count.AsInt(1, 1'000'000));
-      return static_cast<unsigned>(value);
-    });
+    Set(node, "connections_per_uid", config_.limits.connections_per_uid, ReadCount<1, 1'000'000>);
     Set(node, "attestation_timeout", config_.limits.attestation_timeout, [](const YamlNode& timeout) {
       return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
     });
@@ -248,6 +316,21 @@ CaOptions CaOptionsOf(const Config& config) {
           .ca_ttl = config.embedded_ca.ca_ttl,
           .usual_leaf_ttl = config.svid.x509_ttl,
           .given = config.embedded_ca.given};
+}
+
+AuditOptions AuditOptionsOf(const Config& config) {
+  return {.path = config.audit.path,
+          .key_path = config.data_dir + "/audit.key",
+          .environment = std::string(EnvironmentName(config.environment)),
+          .checkpoints_to = config.audit.checkpoints_to,
+          .sync = config.audit.sync,
+          .rotate_bytes = config.audit.rotate_bytes,
+          .keep_files = config.audit.keep_files,
+          .checkpoint_interval = config.audit.checkpoint_interval};
+}
+
+SvidCacheOptions SvidOptionsOf(const Config& config) {
+  return {.default_ttl = config.svid.x509_ttl, .default_key_type = config.svid.key_type};
 }
 
 std::vector<std::string> ErrorLines(const Status& status) {

@@ -17,10 +17,13 @@
 #include <string_view>
 #include <vector>
 
+#include "node_agent/audit/audit_log.h"
+#include "node_agent/base/http_server.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/status.h"
 #include "node_agent/base/yaml.h"
 #include "node_agent/identity/ca_keeper.h"
+#include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/entry.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
@@ -30,6 +33,8 @@ namespace lanyard {
 struct WorkloadSocketConfig {
   std::string path = "/run/lanyard/workload.sock";
   mode_t mode = 0777;
+
+  bool operator==(const WorkloadSocketConfig&) const = default;
 };
 
 struct AdminSocketConfig {
@@ -39,6 +44,7 @@ struct AdminSocketConfig {
   bool other_pid_namespaces = false;
 
   mode_t directory_mode() const { return group.empty() ? 0700 : 0750; }
+  bool operator==(const AdminSocketConfig&) const = default;
 };
 
 // The agent's own roots under data_dir, or (`given`) an intermediate that somebody else issued.
@@ -46,6 +52,8 @@ struct EmbeddedCaConfig {
   KeyType key_type = KeyType::kEcP256;
   std::chrono::seconds ca_ttl = std::chrono::hours(720);
   std::optional<GivenIssuer> given;
+
+  bool operator==(const EmbeddedCaConfig&) const = default;
 };
 
 struct SvidConfig {
@@ -60,6 +68,20 @@ struct AttestorsConfig {
 struct LimitsConfig {
   unsigned connections_per_uid = 1000;
   std::chrono::milliseconds attestation_timeout = std::chrono::seconds(5);
+};
+
+struct AuditConfig {
+  std::string path = "/var/lib/lanyard/audit/audit.jsonl";  // audit/audit.jsonl in data_dir where none is given
+  std::string checkpoints_to;                               // a file, "syslog", or empty
+  std::chrono::seconds checkpoint_interval{60};
+  SyncPolicy sync = SyncPolicy::kEveryBatch;
+  uint64_t rotate_bytes = 64 << 20;
+  unsigned keep_files = 32;
+};
+
+struct EndpointsConfig {  // nothing: not served
+  std::optional<HttpAddress> metrics = HttpAddress{"127.0.0.1", 9464};
+  std::optional<HttpAddress> health = HttpAddress{"127.0.0.1", 9465};
 };
 
 struct LogConfig {
@@ -79,6 +101,8 @@ struct Config {
   SvidConfig svid;
   AttestorsConfig attestors;
   std::vector<std::string> registry_paths = {"/etc/lanyard/registry.d"};
+  AuditConfig audit;
+  EndpointsConfig endpoints;
   LimitsConfig limits;
   LogConfig log;
 };
@@ -91,8 +115,10 @@ Result<Config> LoadConfig(const std::string& path);
 // that exist, and for the admin socket's group and directory.
 Result<Config> ParseConfig(std::string_view text, std::string_view file, const YamlVariables& variables);
 
-// What the identity room wants to know.
+// What the identity room and the audit room want to know.
 CaOptions CaOptionsOf(const Config& config);
+AuditOptions AuditOptionsOf(const Config& config);
+SvidCacheOptions SvidOptionsOf(const Config& config);
 
 // The lines of a Status's message.
 std::vector<std::string> ErrorLines(const Status& status);

@@ -81,6 +81,7 @@ class Agreement {
                                "the admin socket");
     KeepOutOfWorkloadDirectory(config_.data_dir, {"data_dir"}, "data_dir");
     CheckRegistryPaths();
+    CheckAuditPaths();
     CheckGivenIssuer();
     CheckLifetimes();
   }
@@ -109,6 +110,20 @@ class Agreement {
           at.Fail("{} is in or under {}, the workload socket's directory, which every container may mount; choose a "
                   "place outside it",
                   what, directory));
+    }
+  }
+
+  void CheckAuditPaths() {
+    const YamlNode* audit = root_.Find("audit");
+    const YamlNode* path = audit == nullptr ? nullptr : audit->Find("path");  // else it lies in data_dir
+    if (path != nullptr && Read({"audit", "path"}))
+      KeepOutOfWorkloadDirectory(config_.audit.path, *path, "the audit log");
+    const std::string& copy = config_.audit.checkpoints_to;
+    if (!Read({"audit", "checkpoints_to"}) || !copy.starts_with('/')) return;
+    KeepOutOfWorkloadDirectory(copy, {"audit", "checkpoints_to"}, "the copy of the checkpoints");
+    if (copy == config_.audit.path) {
+      errors_.Add(
+          Locate(root_, {"audit", "checkpoints_to"}).Fail("the copy of the checkpoints is the audit log itself"));
     }
   }
 

@@ -15,10 +15,10 @@ constexpr std::string_view kText = R"(# Lanyard's configuration: every key that 
 # The trust domain of all identities issued here. The only key without a default.
 trust_domain: example.org
 
-# development, staging or production: shown in health. An entry of the registry may be stricter, never laxer.
+# development, staging or production: shown in health and in every audit record. An entry of the registry may be stricter, never laxer.
 environment: {environment}
 
-# What has to survive a restart: the certificate authority. Mode 0700; one agent at a time.
+# What has to survive a restart: the certificate authority, the state, the audit key. Mode 0700; one agent at a time.
 data_dir: {data_dir}
 
 # Where workloads connect. Everybody may: who they are is found out from the kernel. Containers may mount this directory, so nothing
@@ -63,6 +63,31 @@ attestors:
 registry:
   paths:
 {registry_paths}
+# Where serials that were issued are kept: SQLite, state.db in data_dir.
+state:
+  sqlite: {{}}
+
+# The record of everything that was decided, one JSON object a line, chained by hash. `lanyard audit verify` checks it.
+audit:
+  # In data_dir, where that is set and this is not.
+  path: {audit_path}
+  # A copy of the signed checkpoints somewhere else, so that a record made anew is found out: a file, or syslog.
+  checkpoints_to: "{audit_checkpoints}"
+  # How often a checkpoint is signed when there is anything new.
+  checkpoint_interval: {audit_interval}
+  # batch: nothing that was answered is lost, also by a power cut. second: a power cut loses at most the last second of records.
+  sync: {audit_sync}
+  # The file is renamed at this size and another begun; so many of the renamed ones are kept (0: all), what is removed is on record.
+  rotate_at: {audit_rotate}MiB
+  keep_files: {audit_keep}
+
+# HTTP, for those who watch the agent. An empty address turns one off; both may be the same.
+endpoints:
+  # GET /metrics, in Prometheus' text format
+  metrics: {metrics}
+  # GET /live and /ready
+  health: {health}
+
 limits:
   # Connections that one user may have open at once on the workload socket.
   connections_per_uid: {connections_per_uid}
@@ -76,20 +101,6 @@ log:
   format: {log_format}
 )";
 
-std::string_view LevelName(LogLevel level) {
-  switch (level) {
-    case LogLevel::kDebug:
-      return "debug";
-    case LogLevel::kInfo:
-      return "info";
-    case LogLevel::kWarn:
-      return "warn";
-    case LogLevel::kError:
-      break;
-  }
-  return "error";
-}
-
 std::string List(const std::vector<std::string>& items) {
   std::string text;
   for (const std::string& item : items) text += fmt::format("    - {}\n", item);
@@ -102,22 +113,27 @@ std::string ConfigExample() {
   const Result<TrustDomain> name = TrustDomain::Parse("example.org");
   if (!name.ok()) return {};  // a name that is valid by the tests
   const Config config(*name);
-  return fmt::format(kText, fmt::arg("environment", EnvironmentName(config.environment)),
-                     fmt::arg("data_dir", config.data_dir), fmt::arg("workload_path", config.workload_socket.path),
-                     fmt::arg("workload_mode", config.workload_socket.mode),
-                     fmt::arg("admin_path", config.admin_socket.path), fmt::arg("admin_mode", config.admin_socket.mode),
-                     fmt::arg("admin_group", config.admin_socket.group),
-                     fmt::arg("admin_namespaces", config.admin_socket.other_pid_namespaces),
-                     fmt::arg("ca_key_type", KeyTypeName(config.embedded_ca.key_type)),
-                     fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)),
-                     fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
-                     fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
-                     fmt::arg("unix_executable", config.attestors.unix_executable),
-                     fmt::arg("registry_paths", List(config.registry_paths)),
-                     fmt::arg("connections_per_uid", config.limits.connections_per_uid),
-                     fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
-                     fmt::arg("log_level", LevelName(config.log.level)),
-                     fmt::arg("log_format", config.log.format == LogFormat::kText ? "text" : "json"));
+  return fmt::format(
+      kText, fmt::arg("environment", EnvironmentName(config.environment)), fmt::arg("data_dir", config.data_dir),
+      fmt::arg("workload_path", config.workload_socket.path), fmt::arg("workload_mode", config.workload_socket.mode),
+      fmt::arg("admin_path", config.admin_socket.path), fmt::arg("admin_mode", config.admin_socket.mode),
+      fmt::arg("admin_group", config.admin_socket.group),
+      fmt::arg("admin_namespaces", config.admin_socket.other_pid_namespaces),
+      fmt::arg("ca_key_type", KeyTypeName(config.embedded_ca.key_type)),
+      fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)),
+      fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
+      fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
+      fmt::arg("unix_executable", config.attestors.unix_executable),
+      fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
+      fmt::arg("audit_checkpoints", config.audit.checkpoints_to),
+      fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),
+      fmt::arg("audit_sync", config.audit.sync == SyncPolicy::kEveryBatch ? "batch" : "second"),
+      fmt::arg("audit_rotate", config.audit.rotate_bytes >> 20), fmt::arg("audit_keep", config.audit.keep_files),
+      fmt::arg("metrics", config.endpoints.metrics->str()), fmt::arg("health", config.endpoints.health->str()),
+      fmt::arg("connections_per_uid", config.limits.connections_per_uid),
+      fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
+      fmt::arg("log_level", LogLevelName(config.log.level)),
+      fmt::arg("log_format", config.log.format == LogFormat::kText ? "text" : "json"));
 }
 
 }  // namespace lanyard

@@ -68,6 +68,20 @@ std::optional<LogLevel> ParseLogLevel(std::string_view name) {
   return std::nullopt;
 }
 
+std::string_view LogLevelName(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return "debug";
+    case LogLevel::kInfo:
+      return "info";
+    case LogLevel::kWarn:
+      return "warn";
+    case LogLevel::kError:
+      break;
+  }
+  return "error";
+}
+
 std::optional<LogFormat> ParseLogFormat(std::string_view name) {
   if (name == "text") return LogFormat::kText;
   if (name == "json") return LogFormat::kJson;
@@ -82,6 +96,13 @@ void StartLogging(LogLevel level, LogFormat format) {
 
 void SetLogLevel(LogLevel level) {
   TheLogger().out->set_level(ToSpdlog(level));
+}
+
+LogLevel CurrentLogLevel() {
+  for (const LogLevel level : {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn}) {
+    if (LogEnabled(level)) return level;
+  }
+  return LogLevel::kError;
 }
 
 bool LogEnabled(LogLevel level) {

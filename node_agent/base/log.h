@@ -17,11 +17,13 @@ namespace lanyard {
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 enum class LogFormat { kText, kJson };
 
-std::optional<LogLevel> ParseLogLevel(std::string_view name);    // "debug", "info", "warn", "error"
+std::optional<LogLevel> ParseLogLevel(std::string_view name);  // "debug", "info", "warn", "error"
+std::string_view LogLevelName(LogLevel level);
 std::optional<LogFormat> ParseLogFormat(std::string_view name);  // "text", "json"
 
 void StartLogging(LogLevel level, LogFormat format);
 void SetLogLevel(LogLevel level);
+LogLevel CurrentLogLevel();
 bool LogEnabled(LogLevel level);
 void LogLine(LogLevel level, std::string_view text);
 

@@ -18,8 +18,8 @@
 
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
-#include "node_agent/state/data_dir_lock.h"
 #include "node_agent/identity/identity_source.h"
+#include "node_agent/state/data_dir_lock.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
 
@@ -32,6 +32,8 @@ struct GivenIssuer {
   std::string issuer_cert;     // the signing certificate, then its issuers in turn
   std::string issuer_key;      // of the first one
   std::string upstream_roots;  // what workloads verify against: the trust domain's bundle
+
+  bool operator==(const GivenIssuer&) const = default;
 };
 
 struct CaOptions {

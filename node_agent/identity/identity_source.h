@@ -11,8 +11,8 @@
 #include <chrono>
 #include <memory>
 
-#include "node_agent/base/status.h"
 #include "node_agent/base/health.h"
+#include "node_agent/base/status.h"
 #include "node_agent/registry/entry.h"
 #include "pki/bundle.h"
 #include "pki/key.h"
@@ -20,10 +20,16 @@
 
 namespace lanyard {
 
+enum class IssueCause {
+  kNew,      // somebody asked for an identity that nobody has now
+  kRenewal,  // it replaces one that was handed out
+};
+
 struct IssueRequest {
   EntryPtr entry;
   std::chrono::seconds ttl{0};  // from now; the SVID may live shorter, never longer
   KeyType key_type = KeyType::kEcP256;
+  IssueCause cause = IssueCause::kNew;
 };
 
 class IdentitySource {

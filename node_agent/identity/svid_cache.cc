@@ -18,8 +18,6 @@ using std::chrono::seconds;
 constexpr seconds kLookAgain{1};     // the wall clock may have been set; a look compares two clocks
 constexpr seconds kLongestBatch{1};  // changes are told after this time, even if some renewals are still out
 
-enum class Purpose { kAsked, kRenewal };
-
 struct Slot {
   EntryPtr entry;
   CachedSvidPtr current;
@@ -50,6 +48,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
 
   std::uint64_t last_signing = 0;
   std::uint64_t last_version = 0;
+  SvidCacheStats counted;
   std::uint64_t signer = 0;  // rises when another authority begins to sign
 
   std::deque<EntryPtr> renewals;  // that wait for their turn
@@ -149,6 +148,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   void Drop(Slot& slot) {
     LANYARD_LOG_WARN("the SVID of {} has expired and could not be renewed{}{}", slot.entry->id.str(),
                      slot.last_error.ok() ? "" : ": ", Message(slot.last_error));
+    ++counted.expired;
     slot.current.reset();
     slot.tell = true;
     changed.push_back(slot.entry);
@@ -162,27 +162,28 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
       renewals.pop_front();
       Slot* slot = Find(entry.get());
       if (slot == nullptr || !std::exchange(slot->queued, false)) continue;  // gone, or an asker was faster
-      if (slot->signing == 0) Sign(*slot, Purpose::kRenewal);
+      if (slot->signing == 0) Sign(*slot, IssueCause::kRenewal);
     }
   }
 
-  void Sign(Slot& slot, Purpose purpose) {
+  void Sign(Slot& slot, IssueCause cause) {
     slot.signing = ++last_signing;
-    if (purpose == Purpose::kRenewal) ++renewing;
+    if (cause == IssueCause::kRenewal) ++renewing;
     const Entry& entry = *slot.entry;
     source.Issue({.entry = slot.entry,
                   .ttl = std::min(options.default_ttl, entry.x509_ttl.value_or(options.default_ttl)),
-                  .key_type = entry.key_type.value_or(options.default_key_type)},
+                  .key_type = entry.key_type.value_or(options.default_key_type),
+                  .cause = cause},
                  [weak = weak_from_this(), held = slot.entry, signing = slot.signing, by = signer,
-                  purpose](Result<X509Svid> svid) {
-                   if (auto self = weak.lock()) self->OnSigned(held, signing, by, purpose, std::move(svid));
+                  cause](Result<X509Svid> svid) {
+                   if (auto self = weak.lock()) self->OnSigned(held, signing, by, cause, std::move(svid));
                  });
   }
 
-  void OnSigned(const EntryPtr& entry, std::uint64_t signing, std::uint64_t by, Purpose purpose,
+  void OnSigned(const EntryPtr& entry, std::uint64_t signing, std::uint64_t by, IssueCause cause,
                 Result<X509Svid> svid) {
     FollowClock();  // Points are put in by the clock of now: the others have to be there before
-    if (purpose == Purpose::kRenewal) --renewing;
+    if (cause == IssueCause::kRenewal) --renewing;
     Slot* slot = Find(entry.get());
     std::vector<Done> waiters;
     Result<CachedSvidPtr> answer = Error(StatusCode::kInternal, "no answer");
@@ -190,6 +191,7 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
       slot->signing = 0;
       answer = MakeCachedSvid(entry, std::move(svid), clock.WallNow(), ++last_version, random());
       waiters = std::exchange(slot->waiters, {});
+      Count(cause, answer.ok());
       if (answer.ok()) {
         Take(*slot, *answer, by);
       } else {
@@ -200,6 +202,14 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     SetAlarm();
     for (Done& waiter : waiters) std::move(waiter)(answer);
     FlushIfComplete();
+  }
+
+  void Count(IssueCause cause, bool ok) {
+    if (cause == IssueCause::kRenewal) {
+      ++(ok ? counted.issued_renewal : counted.failed_renewal);
+    } else {
+      ++(ok ? counted.issued_new : counted.failed_new);
+    }
   }
 
   void Take(Slot& slot, CachedSvidPtr fresh, std::uint64_t by) {
@@ -277,7 +287,7 @@ void SvidCache::Get(const EntryPtr& entry, Done done) {
     return;
   }
   slot.waiters.push_back(std::move(done));
-  if (slot.signing == 0) state_->Sign(slot, Purpose::kAsked);
+  if (slot.signing == 0) state_->Sign(slot, IssueCause::kNew);
 }
 
 CachedSvidPtr SvidCache::Peek(const EntryPtr& entry) {
@@ -350,6 +360,16 @@ void SvidCache::SetOptions(SvidCacheOptions options) {
 
 std::size_t SvidCache::size() const {
   return state_->slots.size();
+}
+
+SvidCacheStats SvidCache::stats() const {
+  SvidCacheStats stats = state_->counted;
+  for (const auto& [key, slot] : state_->slots) {
+    if (slot->holders == 0 || !slot->current) continue;
+    const WallTime end = slot->current->svid.not_after();
+    stats.earliest_not_after = stats.earliest_not_after ? std::min(*stats.earliest_not_after, end) : end;
+  }
+  return stats;
 }
 
 HealthReport SvidCache::health() const {

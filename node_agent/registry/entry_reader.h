@@ -14,6 +14,7 @@ namespace lanyard {
 struct FileContent {
   std::vector<Registry::Item> items;  // in the order of the file
   std::vector<std::string> warnings;  // "file:line:column: text"
+  std::string digest;                 // SHA-256 of the file, hex; for Registry::revision
 };
 
 // All entries of `text`, or all errors as lines of one Status: a file with one broken entry has no valid ones, since

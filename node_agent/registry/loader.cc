@@ -8,6 +8,7 @@
 
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/yaml.h"
+#include "pki/digest.h"
 
 namespace lanyard {
 namespace {
@@ -41,7 +42,11 @@ bool IsDirectory(const std::string& path) {
 Result<FileContent> ReadRegistryFile(const std::string& file, const TrustDomain& trust_domain) {
   Result<std::string> text = ReadTrustedFile(file, kMaxYamlBytes, FileSecrecy::kPublic);
   if (!text.ok()) return Annotate(text.status(), "registry file {}", file);
-  return ReadEntries(*text, file, trust_domain);
+  ASSIGN_OR_RETURN(FileContent content, ReadEntries(*text, file, trust_domain));
+  Sha256 digest;
+  digest.Update(*text);
+  ASSIGN_OR_RETURN(content.digest, digest.FinishHex());
+  return content;
 }
 
 // Gives entries the pointers that entries of the same content had before.
@@ -122,10 +127,12 @@ class Load {
   LoadedRegistry Run() && {
     PointerKeeper pointers(previous_ == nullptr ? nullptr : previous_->registry.get());
     std::vector<Registry::Item> items;
+    Sha256 revision;
     for (const std::string& path : options_.paths) {
       if (result_.last_good.contains(path)) continue;  // named twice
       LoadPath(path);
       for (auto& [file, content] : result_.last_good[path]) {
+        revision.Update(fmt::format("{} {}\n", content.digest, file));
         for (Registry::Item& item : content.items) {
           pointers.Keep(item.entry);
           items.push_back(item);
@@ -133,7 +140,8 @@ class Load {
         result_.warnings.insert(result_.warnings.end(), content.warnings.begin(), content.warnings.end());
       }
     }
-    result_.registry = Registry::Build(std::move(items));
+    // "not known" is what a record says should OpenSSL have no SHA-256; no reason to refuse a registry.
+    result_.registry = Registry::Build(std::move(items), revision.FinishHex().value_or("not known"));
     CrossFileWarnings(*result_.registry, result_.warnings).Give();
     return std::move(result_);
   }

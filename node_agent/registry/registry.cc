@@ -66,13 +66,14 @@ struct Registry::Index {
   }
 };
 
-std::shared_ptr<const Registry> Registry::Build(std::vector<Item> items) {
-  return std::shared_ptr<const Registry>(new Registry(std::move(items)));
+std::shared_ptr<const Registry> Registry::Build(std::vector<Item> items, std::string revision) {
+  return std::shared_ptr<const Registry>(new Registry(std::move(items), std::move(revision)));
 }
 
 Registry::~Registry() = default;
 
-Registry::Registry(std::vector<Item> items) : items_(std::move(items)) {
+Registry::Registry(std::vector<Item> items, std::string revision)
+    : items_(std::move(items)), revision_(std::move(revision)) {
   auto index = std::make_unique<Index>();
   for (const Item& item : items_) {
     for (const Selector& selector : item.entry->selectors) index->texts.push_back(selector.str());

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -39,8 +40,8 @@ class Registry {
     SourcePosition position;  // of its spiffe_id's list item
   };
 
-  // Keeps the order of `items`.
-  static std::shared_ptr<const Registry> Build(std::vector<Item> items);
+  // Keeps the order of `items`. `revision` names the text that they were read from.
+  static std::shared_ptr<const Registry> Build(std::vector<Item> items, std::string revision = "");
   ~Registry();
 
   // `gaps` are prefixes of selectors that could not be found out: "unix" covers "unix:uid:1", "unix:sha256" covers
@@ -58,14 +59,17 @@ class Registry {
 
   std::span<const Item> items() const { return items_; }
   size_t size() const { return items_.size(); }
+  // SHA-256 over the files in force, in hex: which version of the registry decided. For records.
+  const std::string& revision() const { return revision_; }
   // Where `entry` of this registry is written; a position without a file when it is not of this registry.
   SourcePosition PositionOf(const EntryPtr& entry) const;
 
  private:
   struct Index;  // in registry.cc
-  explicit Registry(std::vector<Item> items);
+  Registry(std::vector<Item> items, std::string revision);
 
   std::vector<Item> items_;
+  std::string revision_;
   std::unique_ptr<const Index> index_;
 };
 

@@ -15,18 +15,27 @@ bool SameEntries(const Registry& a, const Registry& b) {  // pointers say it: eq
 }  // namespace
 
 struct RegistryStore::State {
-  State(EventLoop& the_loop, RegistryOptions the_options)
-      : loop(the_loop), options(std::make_shared<const RegistryOptions>(std::move(the_options))) {}
+  State(EventLoop& the_loop, Clock& the_clock, RegistryOptions the_options)
+      : loop(the_loop), clock(the_clock), options(std::make_shared<const RegistryOptions>(std::move(the_options))) {}
 
   EventLoop& loop;
+  Clock& clock;
   std::shared_ptr<const RegistryOptions> options;  // shared with a load in the pool
   std::shared_ptr<const LoadedRegistry> loaded;
   std::unique_ptr<DirWatcher> watcher;
   absl::AnyInvocable<void()> on_change;
   uint64_t failed_loads = 0;
+  MonoTime loaded_at;
   bool loading = false;
   bool load_again = false;                                // something changed while loading
   std::vector<absl::AnyInvocable<void(Status)>> waiting;  // for a load that has not begun
+
+  static Status Watch(const std::shared_ptr<State>& self, const std::vector<std::string>& paths) {
+    ASSIGN_OR_RETURN(self->watcher, WatchPaths(self->loop, self->clock, paths, [weak = std::weak_ptr<State>(self)] {
+                       if (const std::shared_ptr<State> state = weak.lock()) StartLoad(state);
+                     }));
+    return OkStatus();
+  }
 
   static void StartLoad(const std::shared_ptr<State>& self) {
     if (self->loading) {
@@ -47,7 +56,11 @@ struct RegistryStore::State {
     const std::shared_ptr<const LoadedRegistry> before =
         std::exchange(self->loaded, std::make_shared<const LoadedRegistry>(std::move(loaded)));
     const LoadedRegistry& now = *self->loaded;
-    if (!now.ok()) ++self->failed_loads;
+    if (now.ok()) {
+      self->loaded_at = self->clock.MonoNow();
+    } else {
+      ++self->failed_loads;
+    }
     self->LogNews(*before, now);
     self->loading = false;
     if (std::exchange(self->load_again, false)) StartLoad(self);
@@ -77,13 +90,12 @@ struct RegistryStore::State {
 };
 
 Result<std::unique_ptr<RegistryStore>> RegistryStore::Open(EventLoop& loop, Clock& clock, RegistryOptions options) {
-  auto state = std::make_shared<State>(loop, std::move(options));
+  auto state = std::make_shared<State>(loop, clock, std::move(options));
   // The watch first: what changes during the load brings another.
-  ASSIGN_OR_RETURN(state->watcher, WatchPaths(loop, clock, state->options->paths, [weak = std::weak_ptr<State>(state)] {
-                     if (const std::shared_ptr<State> self = weak.lock()) State::StartLoad(self);
-                   }));
+  RETURN_IF_ERROR(State::Watch(state, state->options->paths));
   state->loaded = std::make_shared<const LoadedRegistry>(LoadRegistry(*state->options, nullptr));
   RETURN_IF_ERROR(state->loaded->status());
+  state->loaded_at = clock.MonoNow();
   for (const std::string& warning : state->loaded->warnings) LANYARD_LOG_WARN("registry: {}", warning);
   return std::unique_ptr<RegistryStore>(new RegistryStore(std::move(state)));
 }
@@ -103,6 +115,17 @@ void RegistryStore::Reload(absl::AnyInvocable<void(Status)> done) {
   State::StartLoad(state_);
 }
 
+void RegistryStore::SetPaths(std::vector<std::string> paths, absl::AnyInvocable<void(Status)> done) {
+  if (const Status watched = State::Watch(state_, paths); !watched.ok()) {
+    if (done) state_->loop.Post([done = std::move(done), watched]() mutable { done(watched); });
+    return;
+  }
+  RegistryOptions options = *state_->options;
+  options.paths = std::move(paths);
+  state_->options = std::make_shared<const RegistryOptions>(std::move(options));
+  Reload(std::move(done));
+}
+
 std::vector<std::string> RegistryStore::problems() const {
   std::vector<std::string> problems = state_->loaded->errors;
   if (const Status watch = state_->watcher->health(); !watch.ok()) {
@@ -117,6 +140,10 @@ std::vector<std::string> RegistryStore::warnings() const {
 
 uint64_t RegistryStore::failed_loads() const {
   return state_->failed_loads;
+}
+
+MonoTime RegistryStore::loaded_at() const {
+  return state_->loaded_at;
 }
 
 }  // namespace lanyard

@@ -5,8 +5,10 @@
 #include <fstream>
 
 #include "node_agent/admin/proto/admin.pb.h"
+#include "node_agent/base/log.h"
 #include "tests/support/fake_call.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_records.h"
 #include "tests/support/loop_driver.h"
 #include "tests/support/temp_dir.h"
 
@@ -39,7 +41,8 @@ class AdminServiceTest : public testing::Test {
                           .findings = [this] { return findings_; },
                           .uptime = [] { return std::chrono::seconds(77); },
                           .ca = *ca_,
-                          .registry = *registry_});
+                          .registry = *registry_,
+                          .audit = audit_});
     methods_ = AdminMethods(*services_);
   }
 
@@ -60,6 +63,7 @@ class AdminServiceTest : public testing::Test {
   std::unique_ptr<DataDirLock> lock_;
   std::unique_ptr<CaKeeper> ca_;
   std::vector<HealthFinding> findings_;
+  FakeAuditLog audit_{loop_};
   std::unique_ptr<AdminServices> services_;
   Methods methods_;
 };
@@ -130,6 +134,78 @@ TEST_F(AdminServiceTest, SaysThatAnEntryIsNotThere) {
   const auto call = Ask("ShowEntry", request);
   EXPECT_EQ(call->status->code(), StatusCode::kNotFound);
   EXPECT_NE(Message(*call->status).find("spiffe://example.org/nobody"), std::string_view::npos);
+}
+
+TEST_F(AdminServiceTest, EveryCallIsOnRecordWithWhoMadeIt) {
+  Ask("GetHealth", admin::v1::GetHealthRequest());
+  Ask("ShowCa", admin::v1::ShowCaRequest());
+  Ask("ListEntries", admin::v1::ListEntriesRequest());
+  Ask("ShowEntry", admin::v1::ShowEntryRequest());
+  Ask("SetLogLevel", admin::v1::SetLogLevelRequest());
+  Ask("TailAudit", admin::v1::TailAuditRequest());
+  Ask("RotateCa", admin::v1::RotateCaRequest());
+  std::vector<std::string> actions;
+  for (const AuditRecord& record : audit_.Of(AuditKind::kAdmin)) {
+    actions.push_back(record.action);
+    EXPECT_EQ(record.caller->pid, getpid());
+    EXPECT_EQ(record.caller->uid, geteuid());
+    EXPECT_EQ(record.decision, AuditDecision::kAllow);
+  }
+  EXPECT_EQ(actions, (std::vector<std::string>{"GetHealth", "ShowCa", "ListEntries", "ShowEntry", "SetLogLevel",
+                                               "TailAudit", "RotateCa"}));
+  EXPECT_EQ(methods_.size(), actions.size()) << "a method that this test does not call";
+}
+
+TEST_F(AdminServiceTest, TheCaIsNotRotatedWhenTheAskerCannotBePutOnRecord) {
+  const auto before = ca_->Show().front().id;
+  audit_.broken_in_reserve = Error(StatusCode::kUnavailable, "the disk is gone");
+  const auto call = Ask("RotateCa", admin::v1::RotateCaRequest());
+  EXPECT_EQ(call->status->code(), StatusCode::kUnavailable);
+  EXPECT_NE(Message(*call->status).find("the disk is gone"), std::string_view::npos);
+  EXPECT_EQ(ca_->Show().front().id, before);
+}
+
+TEST_F(AdminServiceTest, HealthIsAnsweredAlsoWhenNothingCanBePutOnRecord) {
+  audit_.broken_in_reserve = audit_.broken = Error(StatusCode::kUnavailable, "the disk is gone");
+  EXPECT_EQ(Ask("GetHealth", admin::v1::GetHealthRequest())->messages.size(), 1u);
+  EXPECT_EQ(audit_.lost, 1);
+}
+
+TEST_F(AdminServiceTest, SetsTheLogLevelAtRunTimeAndTellsWhatItWas) {
+  SetLogLevel(LogLevel::kInfo);
+  admin::v1::SetLogLevelRequest request;
+  request.set_level("debug");
+  const auto set = Ask("SetLogLevel", request)->Last<admin::v1::SetLogLevelResponse>();
+  EXPECT_EQ(set.before(), "info");
+  EXPECT_EQ(set.level(), "debug");
+  EXPECT_TRUE(LogEnabled(LogLevel::kDebug));
+  request.set_level("");
+  EXPECT_EQ(Ask("SetLogLevel", request)->Last<admin::v1::SetLogLevelResponse>().level(), "debug");
+  request.set_level("loud");
+  EXPECT_EQ(Ask("SetLogLevel", request)->status->code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE(LogEnabled(LogLevel::kDebug));
+  SetLogLevel(LogLevel::kInfo);
+}
+
+TEST_F(AdminServiceTest, ShowsTheLastRecordsAndEnds) {
+  Ask("ShowCa", admin::v1::ShowCaRequest());
+  admin::v1::TailAuditRequest request;
+  request.set_lines(10);
+  auto call = std::make_unique<FakeCall>("/lanyard.admin.v1.Admin/TailAudit");
+  const auto handler = methods_.at("/lanyard.admin.v1.Admin/TailAudit")(*call);
+  handler->OnMessage(SerializeShared(request));
+  ASSERT_TRUE(RunUntil(loop_, [&] { return !call->messages.empty(); }));
+  EXPECT_EQ(call->Last<admin::v1::TailAuditResponse>().lines(0), "admin");
+  EXPECT_FALSE(call->status) << "not before the message has left";
+  while (!call->status && call->sending()) call->Deliver();
+  EXPECT_TRUE(RunUntil(loop_, [&] { return call->status.has_value(); }));
+  EXPECT_TRUE(call->status->ok());
+}
+
+TEST_F(AdminServiceTest, RefusesToShowMoreRecordsThanItWouldHold) {
+  admin::v1::TailAuditRequest request;
+  request.set_lines(10'001);
+  EXPECT_EQ(Ask("TailAudit", request)->status->code(), StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -29,6 +29,14 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->registry_paths, defaults.registry_paths);
   EXPECT_EQ(example->limits.connections_per_uid, defaults.limits.connections_per_uid);
   EXPECT_EQ(example->limits.attestation_timeout, defaults.limits.attestation_timeout);
+  EXPECT_EQ(example->audit.path, defaults.audit.path);
+  EXPECT_EQ(example->audit.checkpoints_to, defaults.audit.checkpoints_to);
+  EXPECT_EQ(example->audit.checkpoint_interval, defaults.audit.checkpoint_interval);
+  EXPECT_EQ(example->audit.sync, defaults.audit.sync);
+  EXPECT_EQ(example->audit.rotate_bytes, defaults.audit.rotate_bytes);
+  EXPECT_EQ(example->audit.keep_files, defaults.audit.keep_files);
+  EXPECT_EQ(example->endpoints.metrics, defaults.endpoints.metrics);
+  EXPECT_EQ(example->endpoints.health, defaults.endpoints.health);
   EXPECT_EQ(example->log.level, defaults.log.level);
   EXPECT_EQ(example->log.format, defaults.log.format);
 }
@@ -59,6 +67,17 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "process",
                           "registry",
                           "paths",
+                          "state",
+                          "sqlite",
+                          "audit",
+                          "checkpoints_to",
+                          "checkpoint_interval",
+                          "sync",
+                          "rotate_at",
+                          "keep_files",
+                          "endpoints",
+                          "metrics",
+                          "health",
                           "limits",
                           "connections_per_uid",
                           "attestation_timeout",

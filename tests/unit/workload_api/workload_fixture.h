@@ -12,6 +12,7 @@
 #include "pki/root.h"
 #include "tests/support/fake_call.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_records.h"
 #include "tests/support/loop_driver.h"
 #include "tests/support/temp_dir.h"
 #include "workload_api/workload_service.h"
@@ -136,7 +137,7 @@ class WorkloadServiceTest : public testing::Test {
     services_.reset(new WorkloadServices{.caller = {.attestors = *attestors_,
                                                     .registry = *registry_,
                                                     .clock = clock_,
-                                                    .denials = denials_,
+                                                    .access = access_,
                                                     .attestation_timeout = seconds(5)},
                                          .svids = *svids_,
                                          .source = source_,
@@ -177,7 +178,8 @@ class WorkloadServiceTest : public testing::Test {
   TestSource source_{loop_, clock_};
   std::string selector_ = "unix:uid:1000";
   Status attestor_broken_;
-  DenialLog denials_{clock_};
+  FakeAuditLog audit_{loop_};
+  AccessLog access_{audit_, clock_};
   std::unique_ptr<RegistryStore> registry_;
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<SvidCache> svids_;

@@ -68,7 +68,7 @@ TEST_F(WorkloadServiceTest, DeniesACallerThatNoEntryMatches) {
     EXPECT_EQ(stream->call.status->code(), StatusCode::kPermissionDenied);
     EXPECT_TRUE(stream->call.messages.empty());
   }
-  EXPECT_EQ(denials_.denials(), 2u);
+  EXPECT_EQ(access_.denials(), 2u);
 }
 
 TEST_F(WorkloadServiceTest, HandsOutNothingWhenTheAttestorFails) {

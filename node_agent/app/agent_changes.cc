@@ -1,0 +1,86 @@
+// How a running agent changes: the configuration is read again, and the end.
+#include <systemd/sd-daemon.h>
+
+#include "node_agent/app/agent.h"
+#include "node_agent/app/config_reload.h"
+#include "node_agent/base/duration.h"
+#include "node_agent/base/log.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::chrono::seconds kDrainTime{3};
+constexpr std::chrono::milliseconds kRecordTime{1500};  // for what is still to be written after that
+
+}  // namespace
+
+void Agent::Reload() {
+  LANYARD_LOG_INFO("reloading configuration, registry and given CA files");
+  sd_notify(0, "RELOADING=1");
+  ca_->Reload();
+  loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
+                      [this](const Result<Config>& config) { OnConfig(config); });
+}
+
+void Agent::OnConfig(const Result<Config>& config) {
+  std::string outcome = "kept as it was";
+  if (config.ok()) {
+    outcome = TakeOver(*config);
+  } else {
+    for (const std::string& line : ErrorLines(config.status()))
+      LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
+  }
+  audit_->Append({.kind = AuditKind::kConfig, .reason = std::move(outcome), .action = "reload"}, nullptr,
+                 AuditSpace::kReserve);
+  registry_->SetPaths(config_.registry_paths, [](const Status& status) {
+    if (!status.ok()) LANYARD_LOG_ERROR("registry reload: {}", Message(status));
+    sd_notify(0, "READY=1");
+  });
+}
+
+std::string Agent::TakeOver(const Config& config) {
+  ConfigReload reload = ReloadConfig(config_, config);
+  config_ = std::move(reload.in_force);
+  waiting_for_restart_ = std::move(reload.need_restart);
+  SetLogLevel(config_.log.level);
+  svids_.SetOptions(SvidOptionsOf(config_));
+  workload_.caller.attestation_timeout = config_.limits.attestation_timeout;
+  admin_.facts.environment = std::string(EnvironmentName(config_.environment));
+  audit_->SetOptions(AuditOptionsOf(config_));
+  const std::string text = fmt::format(
+      "{}; {}",
+      reload.taken_over.empty() ? "nothing changed" : fmt::format("in force: {}", fmt::join(reload.taken_over, ", ")),
+      waiting_for_restart_.empty() ? "nothing waits for a restart"
+                                   : fmt::format("takes a restart: {}", fmt::join(waiting_for_restart_, ", ")));
+  LANYARD_LOG_INFO("configuration: {}", text);
+  return text;
+}
+
+void Agent::Drain() {
+  if (std::exchange(draining_, true)) return;
+  LANYARD_LOG_INFO("stopping");
+  sd_notify(0, "STOPPING=1");
+  const Deadline deadline = clock_.MonoNow() + kDrainTime;
+  workload_server_->Shutdown(deadline,
+                             [this, deadline] { admin_server_->Shutdown(deadline, [this] { WriteTheLast(); }); });
+}
+
+void Agent::WriteTheLast() {
+  record_limit_ = clock_.CallAfter(kRecordTime, [this] {
+    LANYARD_LOG_ERROR("the last records did not reach the disk in {}", FormatDuration(kRecordTime));
+    loop_.Stop();
+  });
+  access_.WriteCounts();
+  audit_->Append({.kind = AuditKind::kAgent, .reason = "told to stop", .action = "stop"}, nullptr,
+                 AuditSpace::kReserve);
+  audit_->Seal([this](const Status& sealed) {
+    if (!sealed.ok()) LANYARD_LOG_ERROR("seal the audit log: {}", Message(sealed));
+    state_->Flush([this](const Status& flushed) {
+      if (!flushed.ok()) LANYARD_LOG_ERROR("write the last of the state: {}", Message(flushed));
+      all_written_ = true;
+      loop_.Stop();
+    });
+  });
+}
+
+}  // namespace lanyard

@@ -1,0 +1,65 @@
+#include "node_agent/app/run_agent.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "node_agent/app/agent.h"
+#include "node_agent/base/log.h"
+#include "node_agent/base/signals.h"
+
+namespace lanyard {
+namespace {
+
+// No core dump and no debugger of the same uid sees the keys in our memory.
+void ProtectProcess() {
+  prctl(PR_SET_DUMPABLE, 0);
+  const rlimit none{0, 0};
+  setrlimit(RLIMIT_CORE, &none);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// Hashing and name lookups may hang in their threads; signing shares the pool and must find one free. Before the pool's
+// first use.
+void SizeThreadPool() {
+  setenv("UV_THREADPOOL_SIZE", "8", /*overwrite=*/0);
+}
+
+}  // namespace
+
+int RunAgent(const std::string& config_path) {
+  ProtectProcess();
+  SizeThreadPool();
+  Result<Config> config = LoadConfig(config_path);
+  for (const std::string& line : ErrorLines(config.status())) LANYARD_LOG_ERROR("configuration: {}", line);
+  if (!config.ok()) return 1;
+  StartLogging(config->log.level, config->log.format);
+
+  EventLoop loop;
+  std::unique_ptr<Clock> clock = MakeSystemClock(loop);
+  auto agent = Agent::Start(config_path, *std::move(config), loop, *clock);
+  if (!agent.ok()) {
+    LANYARD_LOG_ERROR("cannot start: {}", Message(agent.status()));
+    return 1;
+  }
+  auto signals = WatchSignals(loop, {SIGTERM, SIGINT, SIGHUP}, [&](int signal) {
+    if (signal == SIGHUP) return (*agent)->Reload();
+    (*agent)->Drain();
+  });
+  if (!signals.ok()) {
+    LANYARD_LOG_ERROR("cannot start: {}", Message(signals.status()));
+    return 1;
+  }
+  sd_notify(0, "READY=1");
+  loop.Run();
+  signals->reset();
+  if (!(*agent)->all_written()) _exit(1);  // whoever writes may be stuck in the kernel; do not wait for it
+  agent->reset();
+  LANYARD_LOG_INFO("stopped");
+  // A pool thread may hang on a file system that a caller controls; the loop's destructor would wait for it.
+  if (loop.HasPendingWork()) _exit(0);
+  return 0;
+}
+
+}  // namespace lanyard

@@ -1,0 +1,96 @@
+#include "workload_api/access_log.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_clock.h"
+#include "tests/support/fake_records.h"
+#include "tests/support/loop_driver.h"
+
+namespace lanyard {
+namespace {
+
+using std::chrono::seconds;
+
+class AccessLogTest : public testing::Test {
+ protected:
+  void Deny(uid_t uid, std::string_view found, pid_t pid = 7) {
+    AuditRecord record{.kind = AuditKind::kFetch, .caller = AuditCaller{.pid = pid, .uid = uid, .selectors = {}}, .resource = "/Fetch"};
+    access_.Deny(std::move(record), Error(StatusCode::kPermissionDenied, "no entry"), found);
+  }
+  uint64_t CountOnRecord() const {
+    uint64_t count = 0;
+    for (const AuditRecord& record : audit_.records) count += record.count;
+    return count;
+  }
+
+  EventLoop loop_;
+  FakeClock clock_;
+  FakeAuditLog audit_{loop_};
+  AccessLog access_{audit_, clock_};
+};
+
+TEST_F(AccessLogTest, WritesTheFirstOfEqualDenialsAndCountsTheOthersOnceAMinute) {
+  for (int i = 0; i < 5; ++i) Deny(1000, "unix:uid:1000", 100 + i);
+  ASSERT_EQ(audit_.records.size(), 1u);
+  EXPECT_EQ(audit_.records[0].decision, AuditDecision::kDeny);
+  EXPECT_EQ(audit_.records[0].reason, "no entry");
+  EXPECT_EQ(audit_.records[0].caller->pid, 100);
+
+  clock_.Advance(seconds(60));
+
+  ASSERT_EQ(audit_.records.size(), 2u);
+  EXPECT_EQ(audit_.records[1].count, 4u);
+  EXPECT_EQ(audit_.records[1].caller->uid, 1000u);
+  EXPECT_EQ(access_.denials(), 5u);
+}
+
+TEST_F(AccessLogTest, TellsDenialsOfTwoContainersOfOneUidApart) {
+  Deny(1000, "process:cgroup:/a");
+  Deny(1000, "process:cgroup:/b");
+  EXPECT_EQ(audit_.records.size(), 2u);
+}
+
+TEST_F(AccessLogTest, WritesAtOnceAgainAfterAMinuteOfQuiet) {
+  Deny(1000, "x");
+  clock_.Advance(seconds(61));
+  Deny(1000, "x");
+  EXPECT_EQ(audit_.records.size(), 2u);
+  EXPECT_EQ(audit_.records[1].count, 1u);
+}
+
+TEST_F(AccessLogTest, AFloodOfDifferentDenialsIsBoundedAndStillCountedWhole) {
+  for (uid_t uid = 0; uid < 5000; ++uid) Deny(uid, "x");
+  clock_.Advance(seconds(60));
+  EXPECT_LE(audit_.records.size(), 1026u);
+  EXPECT_EQ(CountOnRecord(), 5000u);
+  clock_.Advance(seconds(60));
+  EXPECT_EQ(CountOnRecord(), 5000u);
+}
+
+TEST_F(AccessLogTest, CountsOnTheWayAreWrittenWhenItEnds) {
+  {
+    AccessLog access(audit_, clock_);
+    AuditRecord record{.kind = AuditKind::kFetch, .caller = AuditCaller{.pid = 7, .uid = 1, .selectors = {}}, .resource = "/Fetch"};
+    for (int i = 0; i < 3; ++i) access.Deny(record, Error(StatusCode::kPermissionDenied, "no"), "");
+  }
+  EXPECT_EQ(CountOnRecord(), 3u);
+}
+
+TEST_F(AccessLogTest, AGrantIsAnsweredOnlyWhenEveryRecordOfItIsWritten) {
+  audit_.broken = Error(StatusCode::kResourceExhausted, "the disk is full");
+  std::optional<Status> answer;
+  access_.Grant({AuditRecord{}, AuditRecord{}}, [&](Status status) { answer = std::move(status); });
+  EXPECT_FALSE(answer) << "never inside the call";
+  RunUntilIdle(loop_);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->code(), StatusCode::kResourceExhausted);
+}
+
+TEST_F(AccessLogTest, CorrelationIdsOfTwoRunsDiffer) {
+  AccessLog next(audit_, clock_);
+  EXPECT_NE(access_.NewCorrelationId(), access_.NewCorrelationId());
+  EXPECT_NE(access_.NewCorrelationId(), next.NewCorrelationId());
+}
+
+}  // namespace
+}  // namespace lanyard

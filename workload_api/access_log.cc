@@ -1,0 +1,92 @@
+#include "workload_api/access_log.h"
+
+#include <chrono>
+#include <utility>
+
+#include "node_agent/base/join.h"
+#include "node_agent/base/log.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::chrono::minutes kCountEvery{1};
+constexpr size_t kMostKinds = 1024;
+
+std::string RandomRunName() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}", random(), random());
+}
+
+}  // namespace
+
+AccessLog::AccessLog(AuditLog& audit, Clock& clock) : audit_(audit), clock_(clock), run_(RandomRunName()) {}
+
+std::string AccessLog::NewCorrelationId() {
+  return fmt::format("{}-{}", run_, ++calls_);
+}
+
+void AccessLog::Grant(std::vector<AuditRecord> records, AuditLog::Done done) {
+  grants_ += records.size();
+  const Join join(records.size(), std::move(done));
+  for (AuditRecord& record : records) audit_.Append(std::move(record), join.Part());
+}
+
+void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view found) {
+  ++denials_;
+  record.decision = AuditDecision::kDeny;
+  record.reason = std::string(Message(why));
+  const AuditCaller caller = record.caller.value_or(AuditCaller());
+  // What was found is part of the key: denials of two containers of one uid are two denials.
+  const Key key(caller.uid, fmt::format("{} {} {}", record.resource, CodeName(why.code()), found));
+  const auto known = counted_.find(key);
+  if (known != counted_.end()) {
+    ++known->second.more;
+    return;
+  }
+  SetAlarm();
+  if (counted_.size() >= kMostKinds) {
+    ++rest_.more;
+    return;
+  }
+  LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}", record.resource, caller.pid, caller.uid, Message(why),
+                   found.empty() ? "" : "; found ", found);
+  counted_.emplace(key, Counted{record, 0});
+  audit_.Append(std::move(record));
+}
+
+void AccessLog::SetAlarm() {
+  if (alarm_) return;
+  alarm_ = clock_.CallAfter(kCountEvery, [this] {
+    alarm_.reset();
+    WriteCounts();
+    if (!counted_.empty()) SetAlarm();
+  });
+}
+
+void AccessLog::WriteCounts() {
+  for (auto counted = counted_.begin(); counted != counted_.end();) {
+    AuditRecord record = counted->second.record;
+    const uint64_t more = std::exchange(counted->second.more, 0);
+    if (more == 0) {
+      counted = counted_.erase(counted);  // quiet for a minute: the next one is written at once again
+      continue;
+    }
+    record.count = more;
+    record.caller->pid = 0;  // not always the same
+    record.correlation_id.clear();
+    LANYARD_LOG_WARN("denied {} to uid {} {} more times within a minute: {}", record.resource, record.caller->uid, more,
+                     record.reason);
+    audit_.Append(std::move(record));
+    ++counted;
+  }
+  const uint64_t rest = std::exchange(rest_.more, 0);
+  if (rest == 0) return;
+  LANYARD_LOG_WARN("denied {} more calls of too many kinds to tell apart", rest);
+  audit_.Append(
+      {.kind = AuditKind::kFetch,
+       .decision = AuditDecision::kDeny,
+       .reason = fmt::format("more than {} kinds of denials within a minute; these are not told apart", kMostKinds),
+       .count = rest});
+}
+
+}  // namespace lanyard

@@ -1,0 +1,65 @@
+// Puts on record what callers are given and what they are denied.
+//
+// A grant is written before anything is handed out, and whoever hands out waits for that. A denial is never waited for:
+// nothing is given in either case. Any process may provoke denials as fast as it likes, so neither the audit log nor
+// the agent's log grows with them: of equal denials the first is written, the others are counted and the number written
+// once a minute. So many different ones that they cannot be told apart any more are counted together.
+//
+// Lifetime: borrows the log and the clock; outlives the calls. Thread: loop.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "node_agent/audit/audit_log.h"
+#include "node_agent/base/clock.h"
+
+namespace lanyard {
+
+class AccessLog {
+ public:
+  AccessLog(AuditLog& audit, Clock& clock);
+  ~AccessLog() { WriteCounts(); }
+
+  // Joins the records of one call; unique over restarts.
+  std::string NewCorrelationId();
+
+  // `done` runs on the loop when all of `records` are written, or with the reason why not.
+  void Grant(std::vector<AuditRecord> records, AuditLog::Done done);
+  // `record` has kind, caller and resource; `why` is what the caller is told, `found` what it is not.
+  void Deny(AuditRecord record, const Status& why, std::string_view found);
+  // The end of what was granted.
+  void Release(AuditRecord record) { audit_.Append(std::move(record)); }
+
+  // Writes the counts at once instead of at the end of the minute. For a clean stop.
+  void WriteCounts();
+
+  uint64_t denials() const { return denials_; }
+  uint64_t grants() const { return grants_; }
+
+ private:
+  struct Counted {
+    AuditRecord record;
+    uint64_t more = 0;  // since the record or the last count was written
+  };
+  using Key = std::tuple<uid_t, std::string>;
+
+  void SetAlarm();
+
+  AuditLog& audit_;
+  Clock& clock_;
+  const std::string run_;
+  uint64_t calls_ = 0;
+  uint64_t denials_ = 0;
+  uint64_t grants_ = 0;
+  std::map<Key, Counted> counted_;
+  Counted rest_;  // of more kinds than counted_ may hold
+  std::unique_ptr<Clock::Alarm> alarm_;
+};
+
+}  // namespace lanyard

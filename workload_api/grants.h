@@ -1,0 +1,51 @@
+// What one call has been given, on record before it is given and when it ends.
+//
+// The first time that a call is to be shown an identity, a "fetch" record is written, with the serial of that moment.
+// Renewals of the same identity on the same stream are not written again for each stream: the "issue" record has the
+// new serial, and the stream is known to be open from its "fetch" to its "release". When the registry takes an identity
+// away, and when the call is over, a "release" record is written.
+//
+// Lifetime: inside the call's handler; borrows its Caller. Thread: loop.
+#pragma once
+
+#include <absl/functional/any_invocable.h>
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "node_agent/identity/cached_svid.h"
+#include "workload_api/caller.h"
+
+namespace lanyard {
+
+class Grants {
+ public:
+  using Done = absl::AnyInvocable<void(Status) &&>;
+
+  explicit Grants(const Caller& caller) : caller_(caller) {}
+  ~Grants();
+
+  bool Has(const EntryPtr& entry) const { return granted_.contains(entry); }
+  bool recording() const { return recording_; }
+
+  // Writes that the call is given `svids`; afterwards Has() their entries. Must not be called while recording().
+  // `done` runs on the loop, never if this is destroyed first; Unavailable when it could not be written.
+  void Add(const std::vector<CachedSvidPtr>& svids, Done done);
+  // Writes that the call is given something that belongs to nobody in particular (a bundle).
+  void AddUnnamed(Done done);
+  // Releases what is not among `entries`.
+  void KeepOnly(const Entries& entries);
+
+ private:
+  void Write(std::vector<AuditRecord> records, Done done);
+  void Release(const EntryPtr& entry, std::string reason);
+
+  const Caller& caller_;
+  std::set<EntryPtr> granted_;
+  bool recording_ = false;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();
+};
+
+}  // namespace lanyard
