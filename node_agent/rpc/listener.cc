@@ -6,7 +6,6 @@
 #include <uv.h>
 
 #include <algorithm>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -16,6 +15,7 @@
 #include "node_agent/base/process_exit_watcher.h"
 #include "node_agent/base/uv_handle.h"
 #include "node_agent/rpc/log_limiter.h"
+#include "node_agent/rpc/user_lines.h"
 
 namespace lanyard {
 namespace {
@@ -71,9 +71,7 @@ class UvListener : public Listener {
   }
 
   void StopAccepting() override {
-    lines_.clear();
-    turns_.clear();
-    waiting_ = 0;
+    waiting_.Clear();
     poll_.Close();
     socket_.Close();
   }
@@ -125,7 +123,7 @@ class UvListener : public Listener {
   }
 
   void LineUp(UniqueFd accepted) {
-    if (HasHungUp(accepted.get())) return CountGone();
+    if (HasHungUp(accepted.get())) return void(++stats_.refused_peer);
     uid_t uid = 0;
     Result<PeerProcess> peer = resources_.processes.Identify(accepted.get(), uid);
     if (!peer.ok()) {
@@ -139,29 +137,13 @@ class UvListener : public Listener {
     if (!HasRoomFor(uid)) return;
     Result<UniqueFd> fd = resources_.fds.Move(std::move(accepted));
     if (!fd.ok()) return Limit(Message(fd.status()), uid, "window");
-    std::deque<Waiting>& line = lines_[uid];
-    if (line.empty()) turns_.push_back(uid);
-    line.push_back({*std::move(fd), *std::move(peer)});
-    ++waiting_;
+    waiting_.Push(uid, {*std::move(fd), *std::move(peer)});
   }
 
   // One of each user in turn: the kernel's queue is first come, first served, and one user can fill it.
   void AdmitSome() {
-    for (int i = 0; i < kAdmitsPerRound && !turns_.empty(); ++i) {
-      const uid_t uid = turns_.front();
-      turns_.pop_front();
-      auto line = lines_.find(uid);
-      Waiting next = std::move(line->second.front());
-      line->second.pop_front();
-      --waiting_;
-      if (line->second.empty()) {
-        lines_.erase(line);
-      } else {
-        turns_.push_back(uid);
-      }
-      Admit(std::move(next));
-    }
-    admitting_ = !turns_.empty();
+    for (int i = 0; i < kAdmitsPerRound && waiting_.size() > 0; ++i) Admit(*waiting_.Pop());
+    admitting_ = waiting_.size() > 0;
     if (!admitting_) return;
     loop_.Post([this, alive = std::weak_ptr<void>(alive_)] {
       if (!alive.expired()) AdmitSome();
@@ -169,7 +151,7 @@ class UvListener : public Listener {
   }
 
   void Admit(Waiting next) {
-    if (HasHungUp(next.fd.get())) return CountGone();
+    if (HasHungUp(next.fd.get())) return void(++stats_.refused_peer);
     const uid_t uid = next.peer.uid;
     UniqueFd fd = std::move(next.fd);
     Result<uint64_t> cookie = SocketCookie(fd.get());
@@ -201,7 +183,8 @@ class UvListener : public Listener {
 
   bool HasRoomFor(uid_t uid) {
     const auto full = [&] {
-      return table_.size() + waiting_ >= options_.max_connections || CountOf(uid) >= options_.max_connections_per_uid;
+      return table_.size() + waiting_.size() >= options_.max_connections ||
+             CountOf(uid) >= options_.max_connections_per_uid;
     };
     if (full() && clock_.MonoNow() >= next_forced_sweep_) {
       next_forced_sweep_ = clock_.MonoNow() + kForcedSweepEvery;
@@ -210,7 +193,7 @@ class UvListener : public Listener {
     if (!full()) return true;
     const bool mine = CountOf(uid) >= options_.max_connections_per_uid;
     Limit(mine ? fmt::format("uid {} has {} connections, the most that one uid may have", uid, CountOf(uid))
-               : fmt::format("{} connections are open, the most there may be", table_.size() + waiting_),
+               : fmt::format("{} connections are open, the most there may be", table_.size() + waiting_.size()),
           uid, mine ? "uid limit" : "limit");
     return false;
   }
@@ -218,8 +201,7 @@ class UvListener : public Listener {
   // Those that wait count: a user does not have more by being quick.
   size_t CountOf(uid_t uid) const {
     const auto found = by_uid_.find(uid);
-    const auto line = lines_.find(uid);
-    return (found == by_uid_.end() ? 0 : found->second) + (line == lines_.end() ? 0 : line->second.size());
+    return waiting_.CountOf(uid) + (found == by_uid_.end() ? 0 : found->second);
   }
 
   Status Watch(const PeerProcess& peer, int fd) {
@@ -299,8 +281,6 @@ class UvListener : public Listener {
     table_.erase(entry);
   }
 
-  void CountGone() { ++stats_.refused_peer; }
-
   void OpenSpare() { spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
   void Limit(std::string_view why, uid_t uid, std::string_view key) {
@@ -330,10 +310,8 @@ class UvListener : public Listener {
   mutable std::mutex mutex_;
   Table table_;
 
-  std::unordered_map<uid_t, std::deque<Waiting>> lines_;  // none is empty
-  std::deque<uid_t> turns_;                               // whose turn is next; each user with a line once
-  size_t waiting_ = 0;                                    // in all lines
-  bool admitting_ = false;                                // the next round is posted
+  UserLines<Waiting> waiting_;
+  bool admitting_ = false;  // the next round is posted
 
   std::unordered_map<uid_t, size_t> by_uid_;
   std::unordered_map<const ProcessRef*, Process> processes_;  // those with connections

@@ -1,0 +1,58 @@
+#include "node_agent/rpc/user_lines.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+namespace lanyard {
+namespace {
+
+TEST(UserLinesTest, WhatAnotherUserPutsInWaitsForOneOfTheFloodOnly) {
+  UserLines<int> lines;
+  for (int i = 0; i < 1000; ++i) lines.Push(1, i);
+  lines.Push(2, -1);
+  EXPECT_EQ(lines.Pop(), 0);
+  EXPECT_EQ(lines.Pop(), -1);
+  EXPECT_EQ(lines.Pop(), 1);
+}
+
+TEST(UserLinesTest, OneUsersLineKeepsItsOrder) {
+  UserLines<int> lines;
+  for (int i = 0; i < 3; ++i) {
+    lines.Push(1, i);
+    lines.Push(2, 10 + i);
+  }
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(lines.Pop(), i);
+    EXPECT_EQ(lines.Pop(), 10 + i);
+  }
+  EXPECT_EQ(lines.Pop(), std::nullopt);
+}
+
+TEST(UserLinesTest, AUserWhoComesBackDoesNotOvertakeThoseWhoWait) {
+  UserLines<int> lines;
+  lines.Push(1, 1);
+  lines.Push(2, 2);
+  EXPECT_EQ(lines.Pop(), 1);
+  lines.Push(1, 3);
+  EXPECT_EQ(lines.Pop(), 2);
+  EXPECT_EQ(lines.Pop(), 3);
+}
+
+TEST(UserLinesTest, CountsPerUserAndInAll) {
+  UserLines<std::unique_ptr<int>> lines;
+  lines.Push(1, std::make_unique<int>(1));
+  lines.Push(1, std::make_unique<int>(2));
+  lines.Push(2, std::make_unique<int>(3));
+  EXPECT_EQ(lines.CountOf(1), 2u);
+  EXPECT_EQ(lines.CountOf(3), 0u);
+  EXPECT_EQ(lines.size(), 3u);
+  EXPECT_EQ(**lines.Pop(), 1);
+  EXPECT_EQ(lines.CountOf(1), 1u);
+  lines.Clear();
+  EXPECT_EQ(lines.size(), 0u);
+  EXPECT_FALSE(lines.Pop());
+}
+
+}  // namespace
+}  // namespace lanyard
