@@ -26,12 +26,15 @@ SvidCache::Random MakeRandom() {
 
 }  // namespace
 
-Agent::Agent(std::string config_path, Config config, Opened opened, EventLoop& loop, Clock& clock)
+Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManager& manager, EventLoop& loop,
+             Clock& clock)
     : config_path_(std::move(config_path)),
       config_(std::move(config)),
+      manager_(manager),
       loop_(loop),
       clock_(clock),
       started_(clock.MonoNow()),
+      started_wall_(clock.WallNow()),
       lock_(std::move(opened.lock)),
       resources_(std::move(opened.resources)),
       state_(std::move(opened.state)),
@@ -56,8 +59,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, EventLoop& l
                 .responses = ResponseShare(clock)},
       health_({"SpiffeWorkloadAPI"},
               [this](std::string_view) {
-                return source_.health().level == HealthLevel::kBroken ? ServingStatus::kNotServing
-                                                                      : ServingStatus::kServing;
+                return IsReady(ReadinessNow()) ? ServingStatus::kServing : ServingStatus::kNotServing;
               }),
       admin_{.facts = {.version = std::string(kVersion),
                        .trust_domain = config_.trust_domain.name(),
@@ -66,7 +68,8 @@ Agent::Agent(std::string config_path, Config config, Opened opened, EventLoop& l
              .uptime = [this] { return std::chrono::duration_cast<std::chrono::seconds>(clock_.MonoNow() - started_); },
              .ca = *ca_,
              .registry = *registry_,
-             .audit = *audit_} {
+             .audit = *audit_},
+      loop_delay_(clock) {
   registry_->OnChange([this] {
     LANYARD_LOG_INFO("registry changed: {} entries", registry_->registry()->size());
     RecordRegistry();
@@ -96,24 +99,31 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
                 std::move(audit),     std::move(ca),   std::move(registry)};
 }
 
-Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Config config, EventLoop& loop,
-                                            Clock& clock) {
+Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Config config, ServiceManager& manager,
+                                            EventLoop& loop, Clock& clock) {
   ASSIGN_OR_RETURN(Opened opened, Open(config, loop, clock));
-  std::unique_ptr<Agent> agent(new Agent(config_path, std::move(config), std::move(opened), loop, clock));
+  std::unique_ptr<Agent> agent(new Agent(config_path, std::move(config), std::move(opened), manager, loop, clock));
   agent->audit_->Append(
       {.kind = AuditKind::kAgent,
        .reason = fmt::format("lanyard {} started for trust domain {}", kVersion, agent->config_.trust_domain.name()),
        .action = "start"},
       nullptr, AuditSpace::kReserve);
   agent->RecordRegistry();
-  RETURN_IF_ERROR(agent->ServeAdmin());
-  RETURN_IF_ERROR(agent->ServeWorkloads());
-  LANYARD_LOG_INFO("serving trust domain {} on {} ({} entries), operators on {}", agent->config_.trust_domain.name(),
-                   agent->config_.workload_socket.path, agent->registry_->registry()->size(),
-                   agent->config_.admin_socket.path);
-  for (const HealthFinding& finding : agent->Findings())
-    LANYARD_LOG_WARN("{}: {}; {}", finding.component, finding.text, finding.remedy);
+  RETURN_IF_ERROR(agent->Serve());
   return agent;
+}
+
+Status Agent::Serve() {
+  RETURN_IF_ERROR(ServeAdmin());
+  RETURN_IF_ERROR(ServeEndpoints());
+  RETURN_IF_ERROR(ServeWorkloads());
+  RETURN_IF_ERROR(manager_.CheckAllTaken());
+  WatchReadiness();
+  LANYARD_LOG_INFO("serving trust domain {} on {} ({} entries), operators on {}", config_.trust_domain.name(),
+                   config_.workload_socket.path, registry_->registry()->size(), config_.admin_socket.path);
+  for (const HealthFinding& finding : Findings())
+    LANYARD_LOG_WARN("{}: {}; {}", finding.component, finding.text, finding.remedy);
+  return OkStatus();
 }
 
 void Agent::RecordRegistry() {
@@ -131,6 +141,7 @@ Status Agent::ServeWorkloads() {
   RpcServerOptions options{
       .socket = {.path = config_.workload_socket.path, .mode = config_.workload_socket.mode},
       .listener = {.name = "workload", .max_connections_per_uid = config_.limits.connections_per_uid}};
+  if (auto fd = manager_.TakeSocket("workload")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(workload_server_,
                    RpcServer::Start(loop_, clock_, resources_, std::move(options), std::move(methods)));
   return OkStatus();
@@ -157,8 +168,19 @@ Status Agent::ServeAdmin() {
                                                          "");
                                           return admitted;
                                         }}};
+  if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(admin_server_,
                    RpcServer::Start(loop_, clock_, resources_, std::move(options), AdminMethods(admin_)));
+  return OkStatus();
+}
+
+Status Agent::ServeEndpoints() {
+  endpoints_.reset();  // its addresses may be asked for again
+  ASSIGN_OR_RETURN(endpoints_, AgentEndpoints::Start(
+                                   loop_, {.metrics = config_.endpoints.metrics, .health = config_.endpoints.health},
+                                   [this] { return MetricsPage(); }, [this] { return ReadinessNow(); }));
+  if (endpoints_->metrics() != nullptr) LANYARD_LOG_INFO("metrics on {}", endpoints_->metrics()->address().str());
+  if (endpoints_->health() != nullptr) LANYARD_LOG_INFO("health on {}", endpoints_->health()->address().str());
   return OkStatus();
 }
 

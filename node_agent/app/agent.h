@@ -3,7 +3,7 @@
 // Start() opens what may fail (data directory, state, audit log, authority, registry), wires it, and serves. Nothing is
 // served before its start is on record. Reload() takes over what can change at run time; Drain() ends it.
 //
-// Lifetime: borrows the loop and the clock. Thread: loop.
+// Lifetime: borrows the service manager, the loop and the clock. Thread: loop.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,13 @@
 #include "attestors/attestation.h"
 #include "attestors/host_tools.h"
 #include "node_agent/admin/admin_service.h"
+#include "node_agent/app/agent_endpoints.h"
 #include "node_agent/app/agent_health.h"
 #include "node_agent/app/ca_record.h"
 #include "node_agent/app/config.h"
 #include "node_agent/base/event_loop.h"
+#include "node_agent/base/loop_delay.h"
+#include "node_agent/base/service_manager.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/rpc/health.h"
 #include "node_agent/rpc/server.h"
@@ -27,8 +30,8 @@ namespace lanyard {
 
 class Agent {
  public:
-  static Result<std::unique_ptr<Agent>> Start(const std::string& config_path, Config config, EventLoop& loop,
-                                              Clock& clock);
+  static Result<std::unique_ptr<Agent>> Start(const std::string& config_path, Config config, ServiceManager& manager,
+                                              EventLoop& loop, Clock& clock);
 
   // Ends the servers within kDrainTime, writes what is left, and ends the loop.
   void Drain();
@@ -47,25 +50,32 @@ class Agent {
     std::unique_ptr<RegistryStore> registry;
   };
   static Result<Opened> Open(const Config& config, EventLoop& loop, Clock& clock);
-  Agent(std::string config_path, Config config, Opened opened, EventLoop& loop, Clock& clock);
+  Agent(std::string config_path, Config config, Opened opened, ServiceManager& manager, EventLoop& loop, Clock& clock);
 
+  Status Serve();
   void RecordRegistry();
   Status ServeWorkloads();
   Status ServeAdmin();
+  Status ServeEndpoints();
   void OnConfig(const Result<Config>& config);
   // Makes what can be in force so; says what is and what is not.
   std::string TakeOver(const Config& config);
   void WriteTheLast();
-  std::vector<HealthFinding> Findings() const {
-    return CollectFindings(
-        {*registry_, *ca_, svids_, *state_, *audit_, source_, waiting_for_restart_, workload_server_.get()});
-  }
+  // What the agent shows of itself (agent_view.cc).
+  std::vector<HealthFinding> Findings() const;
+  Readiness ReadinessNow() const;
+  WallTime RegistryGood() const;
+  std::string MetricsPage() const;
+  // Tells those who watch grpc.health.v1, and systemd, when readiness has changed.
+  void WatchReadiness();
 
   const std::string config_path_;
   Config config_;
+  ServiceManager& manager_;
   EventLoop& loop_;
   Clock& clock_;
   const MonoTime started_;
+  const WallTime started_wall_;
   DataDirLock lock_;
   PeerResources resources_;
   std::unique_ptr<SqliteStore> state_;
@@ -84,6 +94,11 @@ class Agent {
   AdminServices admin_;
   std::unique_ptr<RpcServer> workload_server_;
   std::unique_ptr<RpcServer> admin_server_;
+  LoopDelay loop_delay_;
+  std::unique_ptr<AgentEndpoints> endpoints_;
+  Status endpoint_problem_;  // of the last reload
+  std::unique_ptr<Clock::Alarm> readiness_alarm_;
+  bool ready_ = true;                             // as it was last told
   std::vector<std::string> waiting_for_restart_;  // keys of the configuration
   std::unique_ptr<Clock::Alarm> record_limit_;
   bool draining_ = false;

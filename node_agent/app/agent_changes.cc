@@ -1,5 +1,5 @@
 // How a running agent changes: the configuration is read again, and the end.
-#include <systemd/sd-daemon.h>
+#include <algorithm>
 
 #include "node_agent/app/agent.h"
 #include "node_agent/app/config_reload.h"
@@ -16,7 +16,7 @@ constexpr std::chrono::milliseconds kRecordTime{1500};  // for what is still to 
 
 void Agent::Reload() {
   LANYARD_LOG_INFO("reloading configuration, registry and given CA files");
-  sd_notify(0, "RELOADING=1");
+  manager_.Reloading();
   ca_->Reload();
   loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
                       [this](const Result<Config>& config) { OnConfig(config); });
@@ -32,9 +32,9 @@ void Agent::OnConfig(const Result<Config>& config) {
   }
   audit_->Append({.kind = AuditKind::kConfig, .reason = std::move(outcome), .action = "reload"}, nullptr,
                  AuditSpace::kReserve);
-  registry_->SetPaths(config_.registry_paths, [](const Status& status) {
+  registry_->SetPaths(config_.registry_paths, [this](const Status& status) {
     if (!status.ok()) LANYARD_LOG_ERROR("registry reload: {}", Message(status));
-    sd_notify(0, "READY=1");
+    manager_.Ready();
   });
 }
 
@@ -47,6 +47,15 @@ std::string Agent::TakeOver(const Config& config) {
   workload_.caller.attestation_timeout = config_.limits.attestation_timeout;
   admin_.facts.environment = std::string(EnvironmentName(config_.environment));
   audit_->SetOptions(AuditOptionsOf(config_));
+  workload_server_->LimitPerUid(config_.limits.connections_per_uid);
+  const auto changed = [&](std::string_view prefix) {
+    return std::any_of(reload.taken_over.begin(), reload.taken_over.end(),
+                       [&](const std::string& key) { return key.starts_with(prefix); });
+  };
+  if (changed("endpoints.")) {
+    endpoint_problem_ = ServeEndpoints();
+    if (!endpoint_problem_.ok()) LANYARD_LOG_ERROR("{}", Message(endpoint_problem_));
+  }
   const std::string text = fmt::format(
       "{}; {}",
       reload.taken_over.empty() ? "nothing changed" : fmt::format("in force: {}", fmt::join(reload.taken_over, ", ")),
@@ -59,7 +68,7 @@ std::string Agent::TakeOver(const Config& config) {
 void Agent::Drain() {
   if (std::exchange(draining_, true)) return;
   LANYARD_LOG_INFO("stopping");
-  sd_notify(0, "STOPPING=1");
+  manager_.Stopping();
   const Deadline deadline = clock_.MonoNow() + kDrainTime;
   workload_server_->Shutdown(deadline,
                              [this, deadline] { admin_server_->Shutdown(deadline, [this] { WriteTheLast(); }); });

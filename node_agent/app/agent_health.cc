@@ -57,6 +57,10 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
                                     fmt::join(sources.waiting_for_restart, ", ")),
                         "restart the agent"});
   }
+  if (!sources.endpoints.ok()) {
+    findings.push_back({"configuration", HealthLevel::kDegraded, std::string(Message(sources.endpoints)),
+                        "repair it and reload; neither metrics nor health is served meanwhile"});
+  }
   for (const std::string& problem : sources.registry.problems()) {
     findings.push_back({"registry", HealthLevel::kDegraded, problem,
                         "repair it (lanyard registry check); until then the last good state is in force"});

@@ -25,7 +25,8 @@ struct HealthSources {
   const AuditLog& audit;
   const RecordingSource& record;
   const std::vector<std::string>& waiting_for_restart;  // keys of the configuration
-  const RpcServer* workload;                            // null until it serves
+  const Status& endpoints;
+  const RpcServer* workload;  // null until it serves
 };
 
 // Worst first; empty when all is well.

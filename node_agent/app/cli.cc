@@ -71,6 +71,7 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   AddRegistryVerbs(root, chosen);
   AddAuditVerbs(root, chosen);
   AddHealthVerb(root, chosen);
+  AddLogLevelVerb(root, chosen);
   AddVersionVerb(root, chosen);
 
   try {

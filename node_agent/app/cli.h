@@ -52,6 +52,7 @@ void AddWatchVerb(CLI::App& root, Verb& chosen);
 void AddRegistryVerbs(CLI::App& root, Verb& chosen);
 void AddAuditVerbs(CLI::App& root, Verb& chosen);
 void AddHealthVerb(CLI::App& root, Verb& chosen);
+void AddLogLevelVerb(CLI::App& root, Verb& chosen);
 void AddVersionVerb(CLI::App& root, Verb& chosen);
 
 // Parses `arguments` (without the program's name), runs the verb, and returns its exit code. A failure to write what

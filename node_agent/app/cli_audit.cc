@@ -1,10 +1,14 @@
-// lanyard audit verify
+// lanyard audit verify, lanyard audit tail
 #include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
+#include "node_agent/admin/proto/admin.grpc.pb.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/config.h"
+#include "node_agent/app/rpc_client.h"
+#include "node_agent/app/socket_address.h"
+#include "node_agent/app/stop_signal.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/audit/audit_verify.h"
 #include "node_agent/base/file.h"
@@ -13,6 +17,7 @@ namespace lanyard {
 namespace {
 
 constexpr char kDefaultAuditPath[] = "/var/lib/lanyard/audit/audit.jsonl";
+constexpr char kPublicKey[] = "audit.pub";
 
 struct VerifyVerbOptions {
   std::vector<std::string> files;
@@ -29,6 +34,20 @@ Result<std::string> AuditPath(const std::string& config_path) {
   return config.audit.path;
 }
 
+// The agent keeps its key in the data directory, and the log in a directory of that unless it is told otherwise.
+Result<std::string> FindKey(const std::string& log) {
+  const std::string directory = ParentDirectory(log);
+  const std::string beside = fmt::format("{}/{}", directory, kPublicKey);
+  const std::string above = fmt::format("{}/{}", ParentDirectory(directory), kPublicKey);
+  for (const std::string& path : {beside, above}) {
+    struct stat info {};
+    if (stat(path.c_str(), &info) == 0) return path;
+  }
+  return Error(StatusCode::kNotFound,
+               "there is no public audit key at {} or {}; name it with --key (the agent keeps it as {} in data_dir)",
+               beside, above, kPublicKey);
+}
+
 Result<AuditVerifyOptions> WhatToVerify(const VerifyVerbOptions& options) {
   AuditVerifyOptions what{.files = options.files, .key_file = options.key, .checkpoints = std::nullopt};
   if (!options.checkpoints.empty()) what.checkpoints = options.checkpoints;
@@ -36,7 +55,9 @@ Result<AuditVerifyOptions> WhatToVerify(const VerifyVerbOptions& options) {
     ASSIGN_OR_RETURN(const std::string path, AuditPath(options.config));
     ASSIGN_OR_RETURN(what.files, AuditFiles(path));
   }
-  if (what.key_file.empty()) what.key_file = ParentDirectory(what.files.back()) + "/audit.pub";
+  if (what.key_file.empty()) {
+    ASSIGN_OR_RETURN(what.key_file, FindKey(what.files.back()));
+  }
   return what;
 }
 
@@ -88,6 +109,66 @@ int RunVerify(const VerifyVerbOptions& options, const Console& console) {
   return verdict->ok() ? kExitOk : kExitFailed;
 }
 
+struct TailOptions {
+  std::string admin_socket;
+  uint32_t lines = 10;
+  bool follow = false;
+  OutputFormat output = OutputFormat::kText;
+};
+
+// The fields that say the most, in the order of the record.
+std::string OneLine(const nlohmann::json& record) {
+  const auto text = [](const nlohmann::json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+  };
+  std::string line =
+      fmt::format("{} {} {}", text(record.value("time", nlohmann::json())),
+                  record.value("seq", nlohmann::json()).dump(), text(record.value("kind", nlohmann::json())));
+  for (const char* key :
+       {"decision", "action", "spiffe_id", "resource", "serial", "not_after", "count", "correlation_id"}) {
+    if (record.contains(key)) line += fmt::format(" {}={}", key, text(record[key]));
+  }
+  if (record.contains("caller") && record["caller"].is_object()) {
+    for (const char* key : {"pid", "uid"}) {
+      if (record["caller"].contains(key)) line += fmt::format(" {}={}", key, text(record["caller"][key]));
+    }
+  }
+  if (record.contains("reason")) line += fmt::format(": {}", text(record["reason"]));
+  return line;
+}
+
+void PrintRecord(const std::string& line, OutputFormat output, const Console& console) {
+  const nlohmann::json record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+  if (output == OutputFormat::kJson || !record.is_object()) {
+    console.out << Printable(line) << '\n';  // as it is in the file: what comes out can be hashed
+  } else {
+    console.out << Printable(OneLine(record)) << '\n';
+  }
+}
+
+int RunTail(const TailOptions& options, const Console& console) {
+  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
+  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  StopSignal stop;  // first: its thread begins before gRPC's
+  admin::v1::Admin::Stub stub(Connect(*path));
+  grpc::ClientContext context;
+  const StopSignal::Listener cancel(stop, [&context] { context.TryCancel(); });
+  admin::v1::TailAuditRequest request;
+  request.set_lines(options.lines);
+  request.set_follow(options.follow);
+  const auto reader = stub.TailAudit(&context, request);
+  admin::v1::TailAuditResponse response;
+  while (console.out && reader->Read(&response)) {
+    for (const std::string& line : response.lines()) PrintRecord(line, options.output, console);
+    console.out << std::flush;
+  }
+  if (!console.out) context.TryCancel();
+  const grpc::Status status = reader->Finish();
+  if (status.ok() || stop.stopped() || !console.out) return kExitOk;
+  const CallFailure failure = ExplainAdminFailure(status, *path);
+  return console.Fail(failure.code, failure.text);
+}
+
 }  // namespace
 
 void AddAuditVerbs(CLI::App& root, Verb& chosen) {
@@ -99,7 +180,10 @@ void AddAuditVerbs(CLI::App& root, Verb& chosen) {
       "verify", "Check the chain and the signatures of the audit log; needs no agent. Exit code 1: not intact");
   CLI::Option* files =
       verify->add_option("FILES", options->files, "Files of the log, oldest first; else all files of this node's log");
-  verify->add_option("--key", options->key, "The public audit key; else audit.pub beside the log")->type_name("FILE");
+  verify
+      ->add_option("--key", options->key,
+                   "The public audit key; else audit.pub beside the log or in the data directory")
+      ->type_name("FILE");
   verify->add_option("--checkpoints", options->checkpoints, "Copies of checkpoints: each must be in the log")
       ->type_name("FILE");
   verify->add_option("--config", options->config, "Take the log of this configuration")
@@ -107,6 +191,16 @@ void AddAuditVerbs(CLI::App& root, Verb& chosen) {
       ->excludes(files);
   AddOutputOption(verify, options->output);
   RunWhenNamed(verify, chosen, options, RunVerify);
+
+  auto tail_options = std::make_shared<TailOptions>();
+  CLI::App* tail = audit->add_subcommand("tail", "The newest records of the running agent's log");
+  tail->add_option("-n,--lines", tail_options->lines, "How many of the last records")
+      ->check(CLI::Range(0, 10'000))
+      ->default_str("10");
+  tail->add_flag("-f,--follow", tail_options->follow, "Go on with each new record until SIGINT or SIGTERM");
+  AddAdminSocketOption(tail, tail_options->admin_socket);
+  AddOutputOption(tail, tail_options->output);
+  RunWhenNamed(tail, chosen, tail_options, RunTail);
 }
 
 }  // namespace lanyard

@@ -3,10 +3,10 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <systemd/sd-daemon.h>
 
 #include "node_agent/app/agent.h"
 #include "node_agent/base/log.h"
+#include "node_agent/base/service_manager.h"
 #include "node_agent/base/signals.h"
 
 namespace lanyard {
@@ -31,6 +31,11 @@ void SizeThreadPool() {
 int RunAgent(const std::string& config_path) {
   ProtectProcess();
   SizeThreadPool();
+  auto manager = ServiceManager::FromEnvironment();
+  if (!manager.ok()) {
+    LANYARD_LOG_ERROR("cannot start: {}", Message(manager.status()));
+    return 1;
+  }
   Result<Config> config = LoadConfig(config_path);
   for (const std::string& line : ErrorLines(config.status())) LANYARD_LOG_ERROR("configuration: {}", line);
   if (!config.ok()) return 1;
@@ -38,7 +43,7 @@ int RunAgent(const std::string& config_path) {
 
   EventLoop loop;
   std::unique_ptr<Clock> clock = MakeSystemClock(loop);
-  auto agent = Agent::Start(config_path, *std::move(config), loop, *clock);
+  auto agent = Agent::Start(config_path, *std::move(config), **manager, loop, *clock);
   if (!agent.ok()) {
     LANYARD_LOG_ERROR("cannot start: {}", Message(agent.status()));
     return 1;
@@ -51,7 +56,8 @@ int RunAgent(const std::string& config_path) {
     LANYARD_LOG_ERROR("cannot start: {}", Message(signals.status()));
     return 1;
   }
-  sd_notify(0, "READY=1");
+  (*manager)->StartWatchdog(*clock);
+  (*manager)->Ready("ready");
   loop.Run();
   signals->reset();
   if (!(*agent)->all_written()) _exit(1);  // whoever writes may be stuck in the kernel; do not wait for it

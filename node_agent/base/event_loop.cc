@@ -70,6 +70,7 @@ void EventLoop::RunOnce(int wait_ms) {
   state_->thread = std::this_thread::get_id();
   uv_timer_t* timer = new uv_timer_t;
   uv_timer_init(&state_->loop, timer);
+  uv_update_time(&state_->loop);  // else the timer may be over before the poll begins, which then waits for ever
   uv_timer_start(
       timer, [](uv_timer_t*) {}, static_cast<uint64_t>(wait_ms), 0);
   uv_run(&state_->loop, wait_ms == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);

@@ -76,6 +76,7 @@ class UvListener : public Listener {
     socket_.Close();
   }
 
+  void LimitPerUid(size_t most) override { options_.max_connections_per_uid = most; }
   ListenerStats stats() const override {
     ListenerStats stats = stats_;
     stats.open = table_.size();  // only this thread changes the table

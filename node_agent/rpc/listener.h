@@ -66,6 +66,8 @@ class Listener {
   virtual ConnectionPtr Find(int fd) const = 0;
   // No more connections; those that are open stay. Removes the socket's name.
   virtual void StopAccepting() = 0;
+  // From now on; connections above the new limit stay.
+  virtual void LimitPerUid(size_t most) = 0;
   virtual ListenerStats stats() const = 0;
 };
 

@@ -81,6 +81,7 @@ class AsyncServer : public RpcServer, private CallOwner {
     shutdown_alarm_ = clock_.CallAt(calls_.empty() ? clock_.MonoNow() : deadline, [this] { FinishShutdown(); });
   }
 
+  void LimitPerUid(size_t most) override { listener_->LimitPerUid(most); }
   RpcServerStats stats() const override {
     return {.connections = listener_->stats(), .live_calls = calls_.size(), .calls = matched_};
   }

@@ -49,6 +49,8 @@ class RpcServer {
   // Stops accepting, ends every call with Unavailable, and calls `done` when all are over or `deadline` has come; then
   // destroy the server.
   virtual void Shutdown(Deadline deadline, absl::AnyInvocable<void()> done) = 0;
+  // Of connections; from now on.
+  virtual void LimitPerUid(size_t most) = 0;
   virtual RpcServerStats stats() const = 0;
 };
 
