@@ -51,10 +51,12 @@ Status CheckpointCopy::AppendAll() const {
   if (info.st_size == 0) RETURN_IF_ERROR(SyncDirectory(ParentDirectory(to_)));
   std::string text;
   char last = '\n';
-  if (info.st_size > 0 && pread(fd.get(), &last, 1, info.st_size - 1) == 1 && last != '\n') text = "\n";  // torn
+  if (info.st_size > 0 && pread(fd.get(), &last, 1, info.st_size - 1) == 1 && last != '\n') text += '\n';  // torn
   for (const std::string& line : waiting_) text += line + '\n';
   Status written = WriteAll(fd.get(), text);
-  if (!written.ok()) IGNORE_ERROR(ftruncate(fd.get(), info.st_size), "a torn line is ended by the next try");
+  if (!written.ok() && ftruncate(fd.get(), info.st_size) != 0) {
+    return Annotate(written, "and a part of it stays there");  // the next try ends that line first
+  }
   return written;
 }
 
