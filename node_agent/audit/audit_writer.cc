@@ -282,7 +282,11 @@ Status AuditWriter::Sync() {
 void AuditWriter::RestoreReserve() {
   const Status made = reserve_spent_ ? reserve_.Restore() : reserve_.Make();
   reserve_spent_ = made.code() == StatusCode::kResourceExhausted;
-  reserve_problem_ = made.ok() ? "" : fmt::format("{}; free space on its file system", Message(made));
+  reserve_problem_ =
+      made.ok() ? ""
+                : fmt::format("{}{}; free space on its file system",
+                              reserve_spent_ ? "the disk is full, only what may use the reserve is recorded: " : "",
+                              Message(made));
 }
 
 void AuditWriter::SetOptions(AuditOptions options) {
@@ -314,7 +318,8 @@ HealthReport AuditWriter::health() const {
     report.text += (report.text.empty() ? "" : ". ") + text;
   };
   add(HealthLevel::kBroken, write_problem_);
-  if (write_problem_.empty()) add(HealthLevel::kDegraded, reserve_problem_);
+  // Spent, what is normal is refused, even though the last batch may have been one that was not.
+  if (write_problem_.empty()) add(reserve_spent_ ? HealthLevel::kBroken : HealthLevel::kDegraded, reserve_problem_);
   add(HealthLevel::kDegraded, damage_);
   add(HealthLevel::kDegraded, rotate_problem_);
   add(HealthLevel::kDegraded, copy_.problem());

@@ -220,10 +220,14 @@ TEST_F(AuditFullDiskTest, RefusesWhatIsNormalAndRecordsWhatMayUseTheReserve) {
   EXPECT_THAT(Slurp(options.path), HasSubstr("denied, and recorded"));
   EXPECT_THAT(Slurp(options.path), HasSubstr("1 records could not be written"));
   EXPECT_EQ(Lines().size(), lines + 2);
-  EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
+  EXPECT_EQ(log->health().level, HealthLevel::kBroken);
   refused = Write(Record("normal"));
   EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted) << "what is left is not for everybody";
-  for (int i = 0; i < 20; ++i) EXPECT_TRUE(Write(Record("denied"), AuditSpace::kReserve).ok());
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(Write(Record("denied"), AuditSpace::kReserve).ok());
+    EXPECT_EQ(log->health().level, HealthLevel::kBroken) << "what is normal is refused still";
+    EXPECT_THAT(log->health().text, HasSubstr("the disk is full"));
+  }
   std::filesystem::remove(mount_ + "/filler");
   EXPECT_TRUE(Write(Record("room again")).ok());
   EXPECT_EQ(log->health().text, "");
