@@ -43,9 +43,9 @@ class FakeAuditLog : public AuditLog {
     return std::make_unique<Ended>();
   }
   void SetOptions(AuditOptions) override {}
-  AuditStats stats() const override { return {}; }
+  AuditStats stats() const override { return shown; }
   const Histogram& write_seconds() const override { return histogram_; }
-  HealthReport health() const override { return {}; }
+  HealthReport health() const override { return report; }
   const std::vector<IssuedSerial>& issued_after_stored_head() const override { return none_; }
 
   std::vector<AuditRecord> Of(AuditKind kind) const {
@@ -60,6 +60,8 @@ class FakeAuditLog : public AuditLog {
   Status broken_in_reserve;  // the same for those that may use the reserve
   std::vector<AuditRecord> records;
   int lost = 0;
+  AuditStats shown;
+  HealthReport report;
 
  private:
   EventLoop& loop_;
@@ -79,12 +81,14 @@ class FakeStateStore : public StateStore {
   void Flush(Done done) override {
     loop_.Post([done = std::move(done)]() mutable { std::move(done)(OkStatus()); });
   }
-  StateStats stats() const override { return {}; }
+  StateStats stats() const override { return shown; }
   const Histogram& commit_seconds() const override { return histogram_; }
-  HealthReport health() const override { return {}; }
+  HealthReport health() const override { return report; }
 
   Status broken;
   std::vector<IssuedSerial> serials;
+  StateStats shown;
+  HealthReport report;
 
  private:
   EventLoop& loop_;

@@ -62,16 +62,10 @@ class RestartTest(NodeTest):
             node.socket.chmod(0o777)
             listening.listen(4096)
             node.launch = lambda: self.launch(node, listening)
-        if not self.takes_inherited_sockets():
-            self.skipTest('this binary does not take a listening socket from its parent yet')
         node, crowd = self.crowded_node(inherit)
         back = self.all_come_back(node, crowd)
         self.assertEqual(back['refused'], 0)
         self.assertTrue(node.socket.exists(), 'the agent removed a socket that is not its own')
-
-    def takes_inherited_sockets(self):
-        with open(self.node([]).binary, 'rb') as binary:
-            return b'sd_listen_fds_with_names' in binary.read()
 
     @staticmethod
     def launch(node, listening):

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/support/fake_clock.h"
+#include "tests/support/fake_records.h"
 #include "tests/support/loop_driver.h"
 #include "tests/unit/app/observe_fixture.h"
 
@@ -109,8 +110,9 @@ class ReadinessTest : public testing::Test {
   const WallTime now_ = FakeClock().WallNow();
   size_t problems_ = 0;
   ShownCa ca_;
-  ShownState state_;
-  ShownAudit audit_;
+  EventLoop loop_;
+  FakeStateStore state_{loop_};
+  FakeAuditLog audit_{loop_};
 };
 
 TEST_F(ReadinessTest, TellsTheAgeOfEachPart) {

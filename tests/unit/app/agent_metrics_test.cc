@@ -7,6 +7,7 @@
 #include <set>
 
 #include "node_agent/app/process_usage.h"
+#include "tests/support/fake_records.h"
 #include "tests/unit/app/observe_fixture.h"
 #include "tests/unit/identity/identity_fixture.h"
 
@@ -79,8 +80,8 @@ class AgentMetricsTest : public ::testing::Test {
   std::unique_ptr<RegistryStore> registry_;
   ShownCa ca_;
   ShownServer server_;
-  ShownState state_;
-  ShownAudit audit_;
+  FakeStateStore state_{world_.loop};
+  FakeAuditLog audit_{world_.loop};
   LoopDelay delay_{world_.clock};
 };
 

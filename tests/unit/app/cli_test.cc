@@ -45,7 +45,11 @@ TEST(CliTest, EveryVerbHasHelp) {
                                                        {"registry", "list"},
                                                        {"registry", "show"},
                                                        {"registry", "check"},
+                                                       {"audit"},
+                                                       {"audit", "verify"},
+                                                       {"audit", "tail"},
                                                        {"health"},
+                                                       {"log-level"},
                                                        {"version"}};
   for (std::vector<std::string> verb : verbs) {
     verb.push_back("--help");
