@@ -4,8 +4,12 @@
 // LANYARD_KILL_WHEN is there. Each is written to LANYARD_KILL_LOG as "function path" before it is taken, the path
 // relative; LANYARD_KILL_AT="function:pattern:number:when" says at which of those that match (fnmatch) the process
 // ends: "before" it, "after" it, or with "half" of what was to be written.
+//
+// While the file LANYARD_READ_ONLY_WHEN is there, every step fails instead, and so does opening for writing: as on a
+// disk that the kernel has made read-only after an error, which nobody can do on purpose while files are open.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -19,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum When { kNever, kBefore, kAfter, kHalf };
+enum When { kNever, kAfter, kHalf, kRefused };
 
 static void Die(void) {
   syscall(SYS_kill, getpid(), SIGKILL);
@@ -37,16 +41,26 @@ static void Log(const char* function, const char* path) {
   syscall(SYS_close, fd);
 }
 
+static int Exists(const char* path) {
+  return path != 0 && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0;
+}
+
+// What of `path` lies under the directory; nothing when it does not.
+static const char* Below(const char* path) {
+  const char* under = getenv("LANYARD_KILL_UNDER");
+  if (under == 0 || strncmp(path, under, strlen(under)) != 0) return 0;
+  const char* relative = path + strlen(under);
+  if (*relative == 0) return ".";
+  return *relative == '/' ? relative + 1 : 0;
+}
+
 // Whether this is the step at which to end, and when.
 static enum When Step(const char* function, const char* path) {
   static atomic_int matched;
-  const char* under = getenv("LANYARD_KILL_UNDER");
-  const char* armed = getenv("LANYARD_KILL_WHEN");
-  if (under == 0 || armed == 0 || strncmp(path, under, strlen(under)) != 0) return kNever;
-  const char* relative = path + strlen(under);
-  if (*relative != '/' && *relative != 0) return kNever;
-  relative = *relative == 0 ? "." : relative + 1;
-  if (syscall(SYS_faccessat, AT_FDCWD, armed, F_OK) != 0) return kNever;
+  const char* relative = Below(path);
+  if (relative == 0) return kNever;
+  if (Exists(getenv("LANYARD_READ_ONLY_WHEN"))) return kRefused;
+  if (!Exists(getenv("LANYARD_KILL_WHEN"))) return kNever;
   Log(function, relative);
   const char* at = getenv("LANYARD_KILL_AT");
   char name[64], pattern[PATH_MAX], when[16];
@@ -72,6 +86,10 @@ static enum When StepOn(const char* function, int fd) {
 
 #define RETURN(type, call)     \
   do {                         \
+    if (when == kRefused) {    \
+      errno = EROFS;           \
+      return -1;               \
+    }                          \
     const type result = call;  \
     if (when != kNever) Die(); \
     return result;             \
@@ -122,10 +140,11 @@ ON_PATH(unlink, (const char* path), (path), const char*)
 ON_PATH(unlinkat, (int directory, const char* path, int flags), (directory, path, flags), int, const char*, int)
 ON_PATH(mkdir, (const char* path, mode_t mode), (path, mode), const char*, mode_t)
 
-// Opening is a step where it makes the file.
+// Opening is a step where it makes the file, and is refused where it would write.
 static enum When StepOfOpening(const char* path, int flags) {
-  if ((flags & O_CREAT) == 0 || syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0) return kNever;
-  return Step("open", path);
+  if ((flags & O_CREAT) != 0 && !Exists(path)) return Step("open", path);
+  const int writes = (flags & O_ACCMODE) != O_RDONLY;
+  return writes && Below(path) != 0 && Exists(getenv("LANYARD_READ_ONLY_WHEN")) ? kRefused : kNever;
 }
 
 #define OPENING(name)                                  \

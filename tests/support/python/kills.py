@@ -65,18 +65,24 @@ class Crowd:
         test.assertLessEqual(self.grants, grants, 'an SVID was handed out and nothing says to whom')
 
 
+def preloaded(node):
+    """kill_at.c as a library."""
+    if sanitized():
+        node.test.skipTest('a preloaded library and a sanitizer do not go together')
+    library = node.dir / 'kill_at.so'
+    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', library, ROOT / 'tests/support/kill_at.c', '-ldl'], check=True,
+                   timeout=scaled(60))
+    return library
+
+
 class Steps:
     """Names the steps of what an agent writes, and lets one end it there."""
 
     def __init__(self, node):
-        if sanitized():
-            node.test.skipTest('a preloaded library and a sanitizer do not go together')
         self.node = node
-        self.library = node.dir / 'kill_at.so'
+        self.library = preloaded(node)
         self.armed = node.dir / 'armed'
         self.log = node.dir / 'steps'
-        subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', self.library, ROOT / 'tests/support/kill_at.c', '-ldl'],
-                       check=True, timeout=scaled(60))
 
     def prepare(self, step=None):
         """The next start of the agent has the library, disarmed; `step` as kill_at.c has it, or none: only the log."""
