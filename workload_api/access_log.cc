@@ -17,6 +17,12 @@ std::string RandomRunName() {
   return fmt::format("{:08x}{:08x}", random(), random());
 }
 
+// A reason may name the pid, which is another one each time.
+std::string WithoutNumbers(std::string text) {
+  std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
+  return text;
+}
+
 }  // namespace
 
 AccessLog::AccessLog(AuditLog& audit, Clock& clock) : audit_(audit), clock_(clock), run_(RandomRunName()) {}
@@ -36,8 +42,9 @@ void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view fou
   record.decision = AuditDecision::kDeny;
   record.reason = std::string(Message(why));
   const AuditCaller caller = record.caller.value_or(AuditCaller());
-  // What was found is part of the key: denials of two containers of one uid are two denials.
-  const Key key(caller.uid, fmt::format("{} {} {}", record.resource, CodeName(why.code()), found));
+  // What was found is part of the key: denials of two containers of one uid are two denials. So is the reason.
+  const Key key(caller.uid, fmt::format("{} {} {} {}", record.resource, CodeName(why.code()),
+                                        WithoutNumbers(record.reason), found));
   const auto known = counted_.find(key);
   if (known != counted_.end()) {
     ++known->second.more;

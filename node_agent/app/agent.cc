@@ -163,9 +163,11 @@ Status Agent::ServeAdmin() {
                                         .max_connections_per_uid = 32,
                                         .admit = [this, admission](const PeerProcess& peer) {
                                           Status admitted = admission.Check(peer);
-                                          if (!admitted.ok())
-                                            access_.Deny(AdminRecord(peer, "connect", AuditDecision::kDeny), admitted,
-                                                         "");
+                                          if (!admitted.ok()) {
+                                            AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
+                                            record.resource = config_.admin_socket.path;
+                                            access_.Deny(std::move(record), admitted, "");
+                                          }
                                           return admitted;
                                         }}};
   if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);

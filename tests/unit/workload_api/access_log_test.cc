@@ -50,6 +50,18 @@ TEST_F(AccessLogTest, TellsDenialsOfTwoContainersOfOneUidApart) {
   EXPECT_EQ(audit_.records.size(), 2u);
 }
 
+TEST_F(AccessLogTest, TellsTwoReasonsApartAndOneReasonThatNamesDifferentPidsNot) {
+  const auto deny = [this](std::string_view why) {
+    AuditRecord record{.kind = AuditKind::kAdmin, .caller = AuditCaller{.pid = 7, .uid = 0, .selectors = {}}};
+    access_.Deny(std::move(record), Error(StatusCode::kPermissionDenied, "{}", why), "");
+  };
+  deny("process 7 is in another pid namespace");
+  deny("process 8 is in another user namespace");
+  deny("process 19 is in another pid namespace");
+  ASSERT_EQ(audit_.records.size(), 2u);
+  EXPECT_EQ(audit_.records[1].reason, "process 8 is in another user namespace");
+}
+
 TEST_F(AccessLogTest, WritesAtOnceAgainAfterAMinuteOfQuiet) {
   Deny(1000, "x");
   clock_.Advance(seconds(61));
