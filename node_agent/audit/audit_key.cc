@@ -1,5 +1,7 @@
 #include "node_agent/audit/audit_key.h"
 
+#include <sys/stat.h>
+
 #include "node_agent/base/file.h"
 #include "node_agent/base/file_trust.h"
 #include "node_agent/state/secret_file.h"
@@ -34,6 +36,19 @@ Result<PrivateKey> LoadKey(const std::string& path) {
     return unusable(fmt::format("it is of type {}, an audit key is ec-p256", KeyTypeName(key->type())));
   }
   return key;
+}
+
+// A key that was there and is lost is missed; the public half appears after it, also when the first start is cut short.
+Status CheckNeverThere(const std::string& path) {
+  const std::string pub = AuditPublicKeyPath(path);
+  struct stat info {};
+  if (lstat(pub.c_str(), &info) == 0) {
+    return Error(StatusCode::kFailedPrecondition,
+                 "the audit key {} is missing, its public half {} is there; restore the key from a backup, or move {} "
+                 "aside: a new key is then made, and checkpoints so far can only be checked with that file",
+                 path, pub, pub);
+  }
+  return errno == ENOENT ? OkStatus() : ErrnoStatus(errno, fmt::format("look at {}", pub));
 }
 
 // The public key is there for auditors: it appears with the key, and is never silently another one.
@@ -84,7 +99,10 @@ std::string AuditPublicKeyPath(const std::string& key_path) {
 
 Result<AuditKey> AuditKey::LoadOrMake(const std::string& path) {
   Result<PrivateKey> key = LoadKey(path);
-  if (key.status().code() == StatusCode::kNotFound) key = MakeKey(path);
+  if (key.status().code() == StatusCode::kNotFound) {
+    RETURN_IF_ERROR(CheckNeverThere(path));
+    key = MakeKey(path);
+  }
   if (!key.ok()) return Annotate(key.status(), "audit key");
   RETURN_IF_ERROR(Annotate(PublishKey(key->public_key(), AuditPublicKeyPath(path)), "public audit key"));
   ASSIGN_OR_RETURN(std::string id, AuditKeyId(key->public_key()));

@@ -53,6 +53,7 @@ class Recovery {
     } else {
       return ErrnoStatus(errno, fmt::format("look at audit log {}", path_));
     }
+    if (!stored_ && found_.head.seq != 0) NoteNothingRemembered();
     found_.issued.assign(issued_.begin(), issued_.end());
     return std::move(found_);
   }
@@ -114,6 +115,16 @@ class Recovery {
                                 fmt::format("the file was missing at start; its last known line was seq {}, hash {}",
                                             stored_->seq, stored_->hash)));
     return OkStatus();
+  }
+
+  // The first start was cut short, or the state is a new one: then the log alone has to be believed.
+  void NoteNothingRemembered() {
+    const std::string what = fmt::format(
+        "the state database was missing or new at start: nothing remembers how far this log had come, so lines that "
+        "were cut off at its end would not be noticed; it goes on after seq {}",
+        found_.head.seq);
+    LANYARD_LOG_WARN("audit log {}: {}", path_, what);
+    found_.notes.push_back(Note("continue", path_, what));
   }
 
   Status SetAsideTorn(AuditFile& file, const AuditScan& scan) {

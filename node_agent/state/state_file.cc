@@ -30,10 +30,9 @@ constexpr size_t kApplicationIdAt = 68;
 Status Damaged(const std::string& path, std::string_view what) {
   return Error(
       StatusCode::kDataLoss,
-      "the state database {} is damaged ({}); put a backup in its place, or move it and {}-wal away: a new one "
-      "is then made, which does not know the serials issued so far nor how far the audit log had come; nothing "
-      "was changed",
-      path, what, path);
+      "the state database {} is damaged ({}); move it, {}-wal and {}-shm away and put a backup in its place, or let a "
+      "new one be made, which knows only the serials that the audit log still names; nothing was changed",
+      path, what, path, path);
 }
 
 // Gives an error of SQLite's the file's name, and what to do about damage.
@@ -126,6 +125,9 @@ Status MakeStateFile(const std::string& path) {
   if (made.ok() && rename(unfinished.c_str(), path.c_str()) != 0) made = ErrnoStatus(errno, "rename it");
   if (!made.ok()) {
     RemoveUnfinished(unfinished);
+    if (made.code() == StatusCode::kResourceExhausted) {
+      return Error(made.code(), "make the state database {}: {}; make room on its file system", path, Message(made));
+    }
     return Annotate(made, "make the state database {}", path);
   }
   return SyncDirectory(ParentDirectory(path));

@@ -57,6 +57,16 @@ TEST_F(AuditKeyTest, ADamagedOrForeignKeyIsAnErrorAndNeverReplaced) {
   ExpectRefused(pub, "not the public half");
 }
 
+TEST_F(AuditKeyTest, AKeyThatIsLostIsNotReplacedWhileItsPublicHalfIsThere) {
+  Open();
+  Close();
+  std::filesystem::remove(options.key_path);
+  ExpectRefused(options.key_path + " is missing", "restore the key from a backup");
+  EXPECT_FALSE(std::filesystem::exists(options.key_path));
+  std::filesystem::rename(pub, dir.Path("old.pub"));
+  EXPECT_TRUE(TryOpen().ok());
+}
+
 TEST_F(AuditKeyTest, AnotherKeyThanThatOfTheCheckpointsIsTold) {
   Open();
   WriteMany(2);

@@ -128,7 +128,9 @@ TEST_F(StoreTroubleTest, AFullDiskAtTheFirstStartLeavesNothingBehind) {
   if (!MountSmallDisk()) GTEST_SKIP() << kNeedsMount;
   auto agent = NewAgent(kSmall);
   FillDisk();
-  EXPECT_EQ(agent->Open().code(), StatusCode::kResourceExhausted);
+  const Status full = agent->Open();
+  EXPECT_EQ(full.code(), StatusCode::kResourceExhausted);
+  EXPECT_NE(Message(full).find("make room"), std::string_view::npos) << full;
   EXPECT_FALSE(std::filesystem::exists(Path()));
   EXPECT_FALSE(std::filesystem::exists(Path("state.db.new")));
   MakeRoom();
