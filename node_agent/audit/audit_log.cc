@@ -18,6 +18,7 @@ constexpr size_t kMaxWaiting = 65'536;  // records that nobody has answered yet;
 constexpr size_t kMaxBatch = 2'048;
 constexpr size_t kMaxOldLines = 10'000;
 constexpr std::chrono::seconds kSyncInterval{1};
+constexpr std::chrono::seconds kRetryInterval{2};  // while nothing can be written: nobody else may come to try it
 
 // What the writer thread tells the loop after a batch.
 struct Report {
@@ -58,11 +59,11 @@ class FileAuditLog : public AuditLog {
                        .space = space,
                        .done = std::move(done),
                        .result = OkStatus()},
-             .is_record = true});
+             .kind = JobKind::kRecord});
     if (checkpoint_alarm_ == nullptr) ArmCheckpoint();
   }
 
-  void Seal(Done done) override { Enqueue(CheckpointJob(std::move(done))); }
+  void Seal(Done done) override { EnqueueCheckpoint(std::move(done)); }
 
   void OnHead(HeadListener listener) override {
     on_head_ = std::move(listener);
@@ -105,13 +106,14 @@ class FileAuditLog : public AuditLog {
   HealthReport health() const override { return latest_.health; }
 
  private:
+  enum class JobKind { kRecord, kCheckpoint, kRetry };
   struct Job {
-    AuditEntry entry;  // of a checkpoint that was asked for only time and done
-    bool is_record = false;
+    AuditEntry entry;  // of what is no record only time and done
+    JobKind kind = JobKind::kCheckpoint;
   };
 
-  Job CheckpointJob(Done done) {
-    return {.entry = {.record = {}, .time = clock_.WallNow(), .done = std::move(done), .result = OkStatus()}};
+  void EnqueueCheckpoint(Done done) {
+    Enqueue({.entry = {.record = {}, .time = clock_.WallNow(), .done = std::move(done), .result = OkStatus()}});
   }
 
   void Enqueue(Job job) {
@@ -141,8 +143,18 @@ class FileAuditLog : public AuditLog {
   // One alarm a time: what is written while it runs is signed when it fires.
   void ArmCheckpoint() {
     checkpoint_alarm_ = clock_.CallAfter(options_.checkpoint_interval, [this] {
-      Enqueue(CheckpointJob(nullptr));
+      EnqueueCheckpoint(nullptr);
       checkpoint_alarm_.reset();
+    });
+  }
+
+  // Else an agent that is taken out of service for it would never be put back: who asks for nothing writes nothing.
+  void RetryWhileBroken() {
+    if (latest_.health.level != HealthLevel::kBroken || retry_alarm_ != nullptr) return;
+    retry_alarm_ = clock_.CallAfter(kRetryInterval, [this] {
+      retry_alarm_.reset();
+      Enqueue({.entry = {.record = {}, .time = clock_.WallNow(), .done = nullptr, .result = OkStatus()},
+               .kind = JobKind::kRetry});
     });
   }
 
@@ -152,6 +164,7 @@ class FileAuditLog : public AuditLog {
     const std::vector<AuditExtent> extents = std::move(report.extents);
     if (!extents.empty()) current_ = extents.back();
     latest_ = std::move(report);
+    RetryWhileBroken();
     // A callback may destroy this log.
     const std::weak_ptr<char> alive = alive_;
     for (auto& [done, status] : answers) {
@@ -210,22 +223,22 @@ class FileAuditLog : public AuditLog {
     }
   }
 
-  // What waits, up to and including the first checkpoint that somebody asked for.
+  // What waits, up to and including the first that is no record.
   std::vector<Job> TakeBatch() {
     std::vector<Job> batch;
     while (!jobs_.empty() && batch.size() < kMaxBatch) {
       batch.push_back(std::move(jobs_.front()));
       jobs_.pop_front();
-      if (!batch.back().is_record) break;
+      if (batch.back().kind != JobKind::kRecord) break;
     }
     return batch;
   }
 
   void WriteBatch(std::vector<Job>& batch, Report& report) {
-    const bool sign = !batch.back().is_record;
+    const bool sign = batch.back().kind == JobKind::kCheckpoint;
     std::vector<AuditEntry> entries;
     for (Job& job : batch) {
-      if (job.is_record) entries.push_back(std::move(job.entry));
+      if (job.kind == JobKind::kRecord) entries.push_back(std::move(job.entry));
     }
     Status status =
         writer_->Write(entries, batch.back().entry.time, sign ? CheckpointWish::kNow : CheckpointWish::kWhenDue);
@@ -271,7 +284,7 @@ class FileAuditLog : public AuditLog {
   AuditHead told_head_;
   HeadListener on_head_;
   std::vector<std::weak_ptr<AuditTail>> tails_;
-  std::unique_ptr<Clock::Alarm> checkpoint_alarm_;
+  std::unique_ptr<Clock::Alarm> checkpoint_alarm_, retry_alarm_;
 
   // Between both; never held while something is written or called.
   std::mutex mutex_;

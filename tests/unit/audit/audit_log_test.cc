@@ -233,6 +233,17 @@ TEST_F(AuditLogTest, OptionsMayChangeWhileItRuns) {
   EXPECT_THAT(Lines().back(), HasSubstr("staging"));
 }
 
+TEST_F(AuditLogTest, ADirectoryThatComesBackIsNoticedThoughNobodyWritesAnything) {
+  Open();
+  WriteMany(3);
+  std::filesystem::rename(dir.Path("audit"), dir.Path("away"));
+  EXPECT_FALSE(Write(Record("lost")).ok());
+  ASSERT_EQ(log->health().level, HealthLevel::kBroken);
+  std::filesystem::rename(dir.Path("away"), dir.Path("audit"));
+  clock.Advance(2s);
+  EXPECT_TRUE(RunUntil(loop, [this] { return log->health().level != HealthLevel::kBroken; }));
+}
+
 TEST_F(AuditLogTest, EverySecondTellsTheHeadOnlyOnceItIsOnTheDisk) {
   options.sync = SyncPolicy::kEverySecond;
   Open();
