@@ -114,10 +114,11 @@ Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Conf
 }
 
 Status Agent::Serve() {
+  // First: under a wrong name the socket looks as if another process had our path.
+  RETURN_IF_ERROR(manager_.CheckNames({"workload", "admin"}));
   RETURN_IF_ERROR(ServeAdmin());
   RETURN_IF_ERROR(ServeEndpoints());
   RETURN_IF_ERROR(ServeWorkloads());
-  RETURN_IF_ERROR(manager_.CheckAllTaken());
   WatchReadiness();
   LANYARD_LOG_INFO("serving trust domain {} on {} ({} entries), operators on {}", config_.trust_domain.name(),
                    config_.workload_socket.path, registry_->registry()->size(), config_.admin_socket.path);

@@ -101,10 +101,13 @@ std::optional<UniqueFd> ServiceManager::TakeSocket(std::string_view name) {
   return fd;
 }
 
-Status ServiceManager::CheckAllTaken() const {
-  if (sockets_.empty()) return OkStatus();
+Status ServiceManager::CheckNames(std::initializer_list<std::string_view> known) const {
   std::string names;
-  for (const auto& [name, fd] : sockets_) names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
+  for (const auto& [name, fd] : sockets_) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      names += fmt::format("{}\"{}\"", names.empty() ? "" : ", ", name);
+  }
+  if (names.empty()) return OkStatus();
   return Error(StatusCode::kInvalidArgument,
                "the service manager passed sockets that the agent does not know: {}; set FileDescriptorName=workload "
                "or FileDescriptorName=admin in the socket unit",

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <chrono>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -48,8 +49,9 @@ class ServiceManager {
 
   // The listening socket that systemd passed under `name` (FileDescriptorName=), once; nothing if it passed none.
   std::optional<UniqueFd> TakeSocket(std::string_view name);
-  // OK when all have been taken. Otherwise an error that names the rest: nobody would serve their clients.
-  Status CheckAllTaken() const;
+  // OK when all that were passed and not taken yet have one of these names. Otherwise an error that names the others:
+  // nobody would serve their clients.
+  Status CheckNames(std::initializer_list<std::string_view> known) const;
 
  private:
   ServiceManager() = default;
