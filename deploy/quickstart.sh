@@ -150,14 +150,14 @@ if [ "$mode" = stop ]; then
 fi
 
 cd "$root"
-step "1/7 packages"
+step "1/8 packages"
 if deploy/packages.sh build; then
   say "all there"
 else
   say "going on with what is there"
 fi
 
-step "2/7 build (the release preset; minutes the first time, moments the second)"
+step "2/8 build (the release preset; minutes the first time, moments the second)"
 cmake --preset release >/dev/null || die "cmake could not configure the build; the messages above say what is missing"
 if [ -t 1 ]; then
   cmake --build --preset release || die "the build failed"
@@ -165,7 +165,7 @@ else  # a line for every twentieth step: progress, but no flood in a log
   cmake --build --preset release | awk '!/^\[[0-9]+\/[0-9]+\]/ || /^\[[0-9]*[02468]0\// { print "   " $0; fflush() }' || die "the build failed"
 fi
 
-step "3/7 start the node agent with its own CA"
+step "3/8 start the node agent with its own CA"
 mkdir -p "$home"
 chmod 755 "$home"  # unprivileged workloads must reach the socket; secrets are in data/, which only the agent enters
 if [ "${#socket}" -gt 107 ]; then die "$socket is longer than the 107 bytes that a Unix socket's path may have; set LANYARD_QUICKSTART_DIR to a shorter path"; fi
@@ -189,6 +189,7 @@ workload_socket: {path: "$socket"}
 admin_socket: {path: "$admin_socket"}
 svid: {x509_ttl: $ttl}
 registry: {paths: ["$home/registry.d"]}
+endpoints: {metrics: "127.0.0.1:0", health: "127.0.0.1:0"}  # any free port, so that nothing else is in the way
 CONFIG
 
 if find_cgroups; then
@@ -223,12 +224,12 @@ for _ in $(seq 200); do
 done
 "$lanyard" health --admin-socket "$admin_socket" | sed 's/^/   /' || die "the agent does not answer on $admin_socket"
 
-step "4/7 two registered processes"
+step "4/8 two registered processes"
 say "an AI agent, $agent_id, and a tool, $tool_id:"
 say "$told_apart"
 "$lanyard" registry list --admin-socket "$admin_socket" | sed 's/^/   /'
 
-step "5/7 they fetch their identities; the agent calls the tool over mutual TLS, and again after its identity rotated"
+step "5/8 they fetch their identities; the agent calls the tool over mutual TLS, and again after its identity rotated"
 export SPIFFE_ENDPOINT_SOCKET=unix://$socket
 (in_place tool "$home/bin/lanyard-demo-tool" --peer-id "$agent_id" >"$home/tool.log" 2>&1) &
 tool_pid=$!
@@ -248,7 +249,7 @@ tail_pid=$!
 
 stop_by_file "$home/tool.pid"
 wait "$tail_pid" || true
-step "6/7 a process that is not registered"
+step "6/8 a process that is not registered"
 code=0
 if [ -n "$cgroup_root" ]; then
   say "the same agent program under the same uid, but outside of its cgroup:"
@@ -261,13 +262,21 @@ sed 's/^/   /' "$home/refused.log"
 [ "$code" = 4 ] || die "it should have been refused with exit code 4, but ended with $code"
 say "refused, as it should be"
 
-step "7/7 done"
+step "7/8 what is on record about all that"
+"$lanyard" audit tail --admin-socket "$admin_socket" -n 200 --output json |
+  grep -E '"kind":"(issue|fetch)"' >"$home/record.log" || die "nothing is on record"
+say "issued $(grep -c '"kind":"issue"' "$home/record.log"), handed out $(grep -c '"decision":"allow","caller"' "$home/record.log"), denied $(grep -c '"decision":"deny"' "$home/record.log"); the denial:"
+grep -m1 '"decision":"deny"' "$home/record.log" | cut -c1-200 | sed 's/^/   /; s/$/…/' || die "the denial is not on record"
+"$lanyard" audit verify --config "$home/lanyard.yaml" | head -n1 | sed 's/^/   /' || die "the record is not intact"
+
+step "8/8 done"
 if [ "$mode" = once ]; then
   say "stopping the agent (--once)"
 else
   say "the agent goes on running (pid $agent_pid, log $log)"
   say "its socket:    SPIFFE_ENDPOINT_SOCKET=unix://$socket"
   say "its health:    $lanyard health --admin-socket $admin_socket"
+  say "its metrics:   $(sed -n 's/.*metrics on \([0-9.:]*\).*/curl http:\/\/\1\/metrics/p' "$log" | tail -n1)"
   say "register more: $home/registry.d/*.yaml, read as soon as they change"
   say "stop it:       deploy/quickstart.sh --stop"
 fi
