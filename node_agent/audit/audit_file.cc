@@ -46,7 +46,10 @@ Result<AuditFile> AuditFile::Create(const std::string& path) {
                  directory);
   }
   if (!fd) return WriteError(errno, "create audit log", path);
-  RETURN_IF_ERROR(SyncDirectory(ParentDirectory(path)));
+  if (Status named = SyncDirectory(ParentDirectory(path)); !named.ok()) {
+    unlink(path.c_str());  // left there, the next try would take it for somebody else's
+    return named;
+  }
   return AuditFile(path, std::move(fd), 0);
 }
 
@@ -126,8 +129,7 @@ Status MoveAuditFile(const std::string& from, const std::string& to) {
       moved = rename(from.c_str(), to.c_str());
     }
   }
-  if (moved != 0) return ErrnoStatus(errno, fmt::format("rename {} to {}", from, to));
-  return SyncDirectory(ParentDirectory(to));
+  return moved == 0 ? OkStatus() : ErrnoStatus(errno, fmt::format("rename {} to {}", from, to));
 }
 
 std::string AsideName(const std::string& path, std::string_view why, std::string_view time) {

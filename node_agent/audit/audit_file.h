@@ -66,7 +66,8 @@ class AuditFile {
   bool rest_is_junk_ = false;  // what an Append left behind its end could not be taken back yet
 };
 
-// Renames without replacing anything, and puts that on the disk. AlreadyExists when `to` is taken.
+// Renames without replacing anything. AlreadyExists when `to` is taken. An error means that nothing was renamed; that it
+// was is on the disk with the next Create() in the same directory, before anything is written there.
 Status MoveAuditFile(const std::string& from, const std::string& to);
 
 // "<path>.<why>-20260101T000000Z", with a number behind it when that is taken.

@@ -35,7 +35,7 @@ namespace lanyard {
 
 enum class SyncPolicy {
   kEveryBatch,   // nothing that was answered is lost, also by a power cut
-  kEverySecond,  // a power cut loses at most the last second; a kill of the process loses nothing
+  kEverySecond,  // a power cut loses at most the last second, never a checkpoint; a kill of the process loses nothing
 };
 
 struct AuditOptions {

@@ -115,8 +115,10 @@ Status AuditWriter::Prepare(WallTime now) {
     if (fate != AuditFile::Fate::kOurs) return LeaveFile(fate, now);
     if (file_->size() < options_.rotate_bytes) return OkStatus();
     const Status rotated = Rotate(now);
-    if (!rotated.ok() && rotate_problem_.empty()) LANYARD_LOG_ERROR("rotate the audit log: {}", Message(rotated));
-    rotate_problem_ = rotated.ok() ? "" : fmt::format("the audit log cannot be rotated: {}", Message(rotated));
+    if (!rotated.ok()) {
+      if (rotate_problem_.empty()) LANYARD_LOG_ERROR("rotate the audit log: {}", Message(rotated));
+      rotate_problem_ = fmt::format("the audit log cannot be rotated: {}", Message(rotated));
+    }
     if (file_) return OkStatus();  // a file that has become too long is better than none
   }
   return BeginFile(now);
@@ -139,6 +141,7 @@ Status AuditWriter::BeginFile(WallTime now) {
 
 // Somebody has done something to the file. A new one continues the chain, and says so.
 Status AuditWriter::LeaveFile(AuditFile::Fate fate, WallTime now) {
+  IGNORE_ERROR(Sync(), "health() tells it; there is no later for what is in this file");
   std::string what, resource = options_.path;
   if (fate == AuditFile::Fate::kChanged) {
     resource = AsideName(options_.path, "damaged", FormatAuditTime(now));
@@ -172,6 +175,7 @@ Status AuditWriter::Rotate(WallTime now) {
   RETURN_IF_ERROR(MoveAuditFile(options_.path, rotated));
   left_.push_back(file_->extent());
   file_.reset();
+  rotate_problem_.clear();
   Note("rotate", rotated, fmt::format("continues {}, which ends with seq {}", rotated, head_.seq));
   NoteRemovals();
   return OkStatus();
@@ -182,7 +186,7 @@ void AuditWriter::NoteRemovals() {
   if (options_.keep_files == 0) return;
   const Result<std::vector<RotatedAuditFile>> files = RotatedAuditFiles(options_.path);
   if (!files.ok()) {
-    rotate_problem_ = Message(files.status());
+    rotate_problem_ = fmt::format("old files of the audit log are not removed: {}", Message(files.status()));
     return;
   }
   for (size_t i = 0; i + options_.keep_files < files->size(); ++i) {
@@ -251,7 +255,10 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
   if (!failed.ok()) return Annotate(failed, "write audit log {}", options_.path);
   if (lines == 0) return OkStatus();
 
-  const AuditFsync fsync = options_.sync == SyncPolicy::kEveryBatch ? AuditFsync::kNow : AuditFsync::kLater;
+  // A line that is copied elsewhere, or because of which files are removed, must not be lost once that is done.
+  const bool has_consequences = checkpoints > 0 || !to_remove_.empty();
+  const AuditFsync fsync =
+      options_.sync == SyncPolicy::kEveryBatch || has_consequences ? AuditFsync::kNow : AuditFsync::kLater;
   RETURN_IF_ERROR(file_->Append(text, fsync));
   head_ = std::move(head);
   since_checkpoint_ = since;

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "node_agent/audit/audit_writer.h"
 #include "tests/unit/audit/audit_fixture.h"
 
 namespace lanyard::testing {
@@ -176,6 +177,80 @@ TEST_F(AuditDiskTest, AWriteThatOnlyPartlyFitsIsTakenBack) {
     Close();
   });
   EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
+TEST_F(AuditDiskTest, ARotationWithoutFileDescriptorsLeavesNothingThatIsTakenForForeign) {
+  const int ended = InChild([&] {
+    options.rotate_bytes = 1000;
+    Open();
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const rlim_t whole = limit.rlim_cur;
+    const int next = dup(0);
+    close(next);
+    limit.rlim_cur = static_cast<rlim_t>(next) + 1;  // one more: the new file can be made, not its directory opened
+    setrlimit(RLIMIT_NOFILE, &limit);
+    int refused = 0;
+    for (int i = 0; i < 20; ++i) refused += Write(Record(std::string(100, 'r'))).ok() ? 0 : 1;
+    EXPECT_GT(refused, 1);
+    limit.rlim_cur = whole;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_TRUE(Write(Record("again")).ok());
+    EXPECT_THAT(Names(".foreign-"), IsEmpty());
+    EXPECT_THAT(Slurp(options.path), Not(HasSubstr("set-aside")));
+    EXPECT_THAT(Verify().problems, IsEmpty());
+    Close();
+  });
+  EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
+// With a sync each second, by the writer itself: when it may put off what it has written.
+class AuditWriterSyncTest : public AuditDiskTest {
+ protected:
+  void OpenWriter() {
+    options.sync = SyncPolicy::kEverySecond;
+    auto opened = AuditWriter::Open(options, clock.WallNow());
+    ASSERT_TRUE(opened.ok()) << opened.status();
+    writer = *std::move(opened);
+  }
+  void WriteOne(CheckpointWish wish = CheckpointWish::kWhenDue) {
+    AuditEntry entry{.record = Record("one"), .time = clock.WallNow(), .done = nullptr, .result = OkStatus()};
+    const Status written = writer->Write(std::span(&entry, 1), clock.WallNow(), wish);
+    ASSERT_TRUE(written.ok()) << written;
+  }
+
+  std::unique_ptr<AuditWriter> writer;
+};
+
+TEST_F(AuditWriterSyncTest, ACheckpointIsOnTheDiskBeforeItIsCopiedElsewhere) {
+  options.checkpoints_to = dir.Path("copies");
+  OpenWriter();
+  WriteOne();
+  EXPECT_TRUE(writer->unsynced());
+  WriteOne(CheckpointWish::kNow);
+  EXPECT_THAT(LinesOf(options.checkpoints_to), SizeIs(1));
+  EXPECT_FALSE(writer->unsynced()) << "after a power cut the copy would accuse the log of having been cut";
+}
+
+TEST_F(AuditWriterSyncTest, WhyAFileIsRemovedIsOnTheDiskBeforeItIs) {
+  options.rotate_bytes = 1000;
+  options.keep_files = 1;
+  OpenWriter();
+  while (Names(".jsonl.0").empty()) WriteOne();
+  const std::string oldest = Names(".jsonl.0")[0];
+  while (std::filesystem::exists(oldest)) WriteOne();
+  EXPECT_THAT(Slurp(options.path), HasSubstr("removes a rotated file"));
+  EXPECT_FALSE(writer->unsynced());
+}
+
+TEST_F(AuditWriterSyncTest, AFileThatWasMovedIsOnTheDiskBeforeItIsLeft) {
+  OpenWriter();
+  WriteOne();
+  const AuditHead end = HeadOf(Lines().back());
+  EXPECT_NE(writer->durable_head(), end);
+  std::filesystem::rename(options.path, dir.Path("audit/moved"));
+  WriteOne();
+  EXPECT_EQ(writer->durable_head(), end);
 }
 
 // A file system of 1 MiB that is really full.
