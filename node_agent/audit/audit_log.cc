@@ -10,6 +10,7 @@
 #include "node_agent/audit/audit_line.h"
 #include "node_agent/audit/audit_tail.h"
 #include "node_agent/audit/audit_writer.h"
+#include "node_agent/base/duration.h"
 
 namespace lanyard {
 namespace {
@@ -18,6 +19,7 @@ constexpr size_t kMaxWaiting = 65'536;  // records that nobody has answered yet;
 constexpr size_t kMaxBatch = 2'048;
 constexpr size_t kMaxOldLines = 10'000;
 constexpr std::chrono::seconds kSyncInterval{1};
+constexpr std::chrono::seconds kStuckAfter{10};    // far above what a disk takes that only has much to do
 constexpr std::chrono::seconds kRetryInterval{2};  // while nothing can be written: nobody else may come to try it
 
 // What the writer thread tells the loop after a batch.
@@ -103,7 +105,13 @@ class FileAuditLog : public AuditLog {
     return stats;
   }
   const Histogram& write_seconds() const override { return write_seconds_; }
-  HealthReport health() const override { return latest_.health; }
+  HealthReport health() const override {
+    const auto stuck = clock_.MonoNow() - waiting_since_;
+    if (waiting_ == 0 || stuck <= kStuckAfter) return latest_.health;
+    return {HealthLevel::kBroken,
+            fmt::format("{} records wait and the disk of {} has not answered for {}; see whether it does", waiting_,
+                        options_.path, FormatDuration(std::chrono::floor<std::chrono::seconds>(stuck)))};
+  }
 
  private:
   enum class JobKind { kRecord, kCheckpoint, kRetry };
@@ -117,7 +125,7 @@ class FileAuditLog : public AuditLog {
   }
 
   void Enqueue(Job job) {
-    ++waiting_;
+    if (waiting_++ == 0) waiting_since_ = clock_.MonoNow();
     {
       std::lock_guard lock(mutex_);
       jobs_.push_back(std::move(job));
@@ -160,6 +168,7 @@ class FileAuditLog : public AuditLog {
 
   void Take(Report report) {
     waiting_ -= std::min(waiting_, report.answered);
+    if (report.answered > 0) waiting_since_ = clock_.MonoNow();
     auto answers = std::move(report.answers);
     const std::vector<AuditExtent> extents = std::move(report.extents);
     if (!extents.empty()) current_ = extents.back();
@@ -281,6 +290,7 @@ class FileAuditLog : public AuditLog {
   Report latest_;  // without answers
   AuditExtent current_;
   size_t waiting_ = 0;
+  MonoTime waiting_since_;  // or the last answer since
   AuditHead told_head_;
   HeadListener on_head_;
   std::vector<std::weak_ptr<AuditTail>> tails_;

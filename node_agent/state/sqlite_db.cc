@@ -30,12 +30,12 @@ Status SqliteError(sqlite3* db, int code) {
     }
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return Error(StatusCode::kUnavailable, "another program holds it locked (sqlite {})", code);
+      return Error(StatusCode::kUnavailable, "another program holds it locked (sqlite {}): end its transaction, or the program", code);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return Error(StatusCode::kDataLoss, "{} (sqlite {})", text, code);
     case SQLITE_NOMEM:
-      return Error(StatusCode::kResourceExhausted, "out of memory");
+      return Error(StatusCode::kUnavailable, "out of memory");  // no reason to give space on the disk back
     default:
       return Error(StatusCode::kInternal, "{} (sqlite {})", text, code);
   }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "node_agent/base/duration.h"
 #include "node_agent/base/log.h"
 #include "node_agent/state/state_writer.h"
 
@@ -20,6 +21,7 @@ using Steady = std::chrono::steady_clock;
 
 constexpr size_t kMaxWaiting = 65536;  // a disk that hangs must not take all memory
 constexpr std::chrono::minutes kPruneEvery{1};
+constexpr std::chrono::seconds kStuckAfter{10};  // far above what a disk takes that only has much to do
 
 struct FlushMark {};
 using Operation = std::variant<IssuedSerial, FlushMark>;
@@ -111,6 +113,7 @@ class Store final : public SqliteStore {
 
   // The loop's.
   std::deque<Done> waiting_;  // in the order of their operations, FIFO through the thread and back
+  MonoTime waiting_since_;    // for the front of it; also when the last batch came back
   StateStats stats_;
   Status failure_;  // of the last batch
   WallTime failing_since_;
@@ -138,6 +141,7 @@ void Store::Order(Operation operation, Done done) {
     });
     return;
   }
+  if (waiting_.empty()) waiting_since_ = clock_.MonoNow();
   waiting_.push_back(std::move(done));
   {
     std::lock_guard lock(mutex_);
@@ -226,6 +230,7 @@ void Store::PruneNowAndThen(WallTime now, MonoTime mono) {
 
 void Store::Take(Report report) {
   Note(report);
+  waiting_since_ = clock_.MonoNow();
   std::vector<Done> answered;
   answered.reserve(report.answers.size());
   for (size_t i = 0; i < report.answers.size(); ++i) {
@@ -266,6 +271,12 @@ void Store::Note(const Report& report) {
 }
 
 HealthReport Store::health() const {
+  const auto stuck = clock_.MonoNow() - waiting_since_;
+  if (!waiting_.empty() && stuck > kStuckAfter) {
+    return {HealthLevel::kBroken,
+            fmt::format("state: {} writes wait and the disk has not answered for {}; no new identity is issued",
+                        waiting_.size(), FormatDuration(std::chrono::floor<std::chrono::seconds>(stuck)))};
+  }
   if (!failure_.ok()) {
     const auto since = fmt::gmtime(std::chrono::system_clock::to_time_t(failing_since_));
     return {HealthLevel::kBroken,

@@ -5,7 +5,8 @@
 // it goes. A file beside it (<data_dir>/state.reserve) holds space that is given back when the disk is full, for those
 // writes that may use it.
 //
-// While writing fails, it is tried again at intervals, so that health turns good by itself once the disk does.
+// While writing fails, it is tried again at intervals, so that health turns good by itself once the disk does. A disk
+// that does not answer at all is told by health, too: the loop only sees that nothing comes back.
 //
 // Before each batch it is made sure that the path still names the file that was opened: a data directory that was
 // removed or replaced is an error, not a write into nowhere.

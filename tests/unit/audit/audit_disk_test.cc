@@ -204,6 +204,20 @@ TEST_F(AuditDiskTest, ARotationWithoutFileDescriptorsLeavesNothingThatIsTakenFor
   EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
 }
 
+TEST_F(AuditDiskTest, ADiskThatDoesNotAnswerIsToldByHealth) {
+  Open();
+  WriteMany(1);
+  clock.Advance(30s);  // of quiet: nobody waits
+  std::optional<Status> answer;
+  log->Append(Record("waits"), [&](Status status) { answer = std::move(status); });
+  EXPECT_EQ(log->health().text, "");
+  clock.Advance(11s);  // and the answer has not come to the loop
+  EXPECT_EQ(log->health().level, HealthLevel::kBroken);
+  EXPECT_THAT(log->health().text, HasSubstr("1 records wait and the disk of " + options.path));
+  ASSERT_TRUE(RunUntil(loop, [&] { return answer.has_value(); }));
+  EXPECT_EQ(log->health().text, "");
+}
+
 // With a sync each second, by the writer itself: when it may put off what it has written.
 class AuditWriterSyncTest : public AuditDiskTest {
  protected:

@@ -222,8 +222,23 @@ TEST_F(StoreTroubleTest, ADatabaseThatStaysLockedIsAnErrorNotAHang) {
     const Status failed = agent->Record(Serial(1));
     EXPECT_EQ(failed.code(), StatusCode::kUnavailable);
     EXPECT_THAT(Text(failed), HasSubstr("another program holds it locked"));
+    EXPECT_THAT(Text(failed), HasSubstr("end its transaction"));
   }
   EXPECT_TRUE(agent->Record(Serial(2)).ok());
+}
+
+TEST_F(StoreTroubleTest, ADiskThatDoesNotAnswerIsToldByHealth) {
+  auto agent = NewAgent();
+  ASSERT_TRUE(agent->Open().ok());
+  std::optional<Status> answer;
+  agent->clock.Advance(60s);  // of quiet: nobody waits
+  agent->store->RecordIssued(Serial(1), [&](Status status) { answer = std::move(status); });
+  EXPECT_EQ(agent->store->health().level, HealthLevel::kGood);
+  agent->clock.Advance(11s);  // and the answer has not come to the loop
+  EXPECT_EQ(agent->store->health().level, HealthLevel::kBroken);
+  EXPECT_THAT(agent->store->health().text, HasSubstr("1 writes wait and the disk has not answered for 11s"));
+  EXPECT_TRUE(agent->Await(answer).ok());
+  EXPECT_EQ(agent->store->health().level, HealthLevel::kGood);
 }
 
 }  // namespace
