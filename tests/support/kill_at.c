@@ -3,7 +3,8 @@
 // A step is a call of a function below that changes a file under LANYARD_KILL_UNDER. Steps count while the file
 // LANYARD_KILL_WHEN is there. Each is written to LANYARD_KILL_LOG as "function path" before it is taken, the path
 // relative; LANYARD_KILL_AT="function:pattern:number:when" says at which of those that match (fnmatch) the process
-// ends: "before" it, "after" it, or with "half" of what was to be written.
+// ends: "before" it, "after" it, or with "half" of what was to be written. "held": it ends before it, but other threads
+// have a while to do what does not wait for this step, which nothing that anybody gets may be.
 //
 // While the file LANYARD_READ_ONLY_WHEN is there, every step fails instead, and so does opening for writing: as on a
 // disk that the kernel has made read-only after an error, which nobody can do on purpose while files are open.
@@ -24,6 +25,8 @@
 #include <unistd.h>
 
 enum When { kNever, kAfter, kHalf, kRefused };
+
+enum { kHeldMicroseconds = 250 * 1000 };
 
 static void Die(void) {
   syscall(SYS_kill, getpid(), SIGKILL);
@@ -67,7 +70,8 @@ static enum When Step(const char* function, const char* path) {
   int number = 0;
   if (at == 0 || sscanf(at, "%63[^:]:%4095[^:]:%d:%15s", name, pattern, &number, when) != 4) return kNever;
   if (strcmp(name, function) != 0 || fnmatch(pattern, relative, 0) != 0 || ++matched != number) return kNever;
-  if (strcmp(when, "before") == 0) Die();
+  if (strcmp(when, "held") == 0) usleep(kHeldMicroseconds);
+  if (strcmp(when, "held") == 0 || strcmp(when, "before") == 0) Die();
   return strcmp(when, "half") == 0 ? kHalf : kAfter;
 }
 

@@ -224,7 +224,7 @@ class StepKillTest(KillTest):
             self.assertEqual(node.stop(), 0)
 
         def fetches(node, crowd):
-            for _ in range(8):
+            for _ in range(4):
                 if node.cli('fetch', 'x509').returncode != EXIT_OK and node.process.poll() is not None:
                     return
             self.assertGreater(len(Records(node).files()), 1, 'the log was not rotated')

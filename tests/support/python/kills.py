@@ -118,9 +118,10 @@ def pattern(path):
 
 
 def moments(names):
-    """Before and after each step, and in the middle of each write."""
+    """Before and after each step, and in the middle of each write. Before what is to be durable, others have a while to
+    give away what is not yet."""
     for name in names:
-        yield f'{name}:before'
+        yield f'{name}:{"held" if name.startswith(("write:", "pwrite:", "fdatasync:")) else "before"}'
         if name.startswith(('write:', 'pwrite:')):
             yield f'{name}:half'
         yield f'{name}:after'
