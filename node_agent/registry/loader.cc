@@ -125,12 +125,17 @@ class Load {
   Load(const RegistryOptions& options, const LoadedRegistry* previous) : options_(options), previous_(previous) {}
 
   LoadedRegistry Run() && {
+    for (const std::string& path : options_.paths) {
+      if (!result_.last_good.contains(path)) LoadPath(path);  // else it is named twice
+    }
+    std::vector<std::string> paths = options_.paths;
+    if (!result_.never_good.empty()) KeepFormerPaths(paths);
     PointerKeeper pointers(previous_ == nullptr ? nullptr : previous_->registry.get());
     std::vector<Registry::Item> items;
     Sha256 revision;
-    for (const std::string& path : options_.paths) {
-      if (result_.last_good.contains(path)) continue;  // named twice
-      LoadPath(path);
+    std::set<std::string_view> seen;
+    for (const std::string& path : paths) {
+      if (!seen.insert(path).second) continue;
       for (auto& [file, content] : result_.last_good[path]) {
         revision.Update(fmt::format("{} {}\n", content.digest, file));
         for (Registry::Item& item : content.items) {
@@ -148,6 +153,26 @@ class Load {
 
  private:
   void LoadPath(const std::string& path) {
+    const size_t errors_before = result_.errors.size();
+    ReadPath(path);
+    const bool was_good =
+        previous_ != nullptr && previous_->last_good.contains(path) && !previous_->never_good.contains(path);
+    if (!was_good && result_.errors.size() > errors_before) result_.never_good.insert(path);
+  }
+
+  // What is not configured any more stays until all that has taken its place was read once.
+  void KeepFormerPaths(std::vector<std::string>& paths) {
+    if (previous_ == nullptr) return;
+    for (const auto& [path, files] : previous_->last_good) {
+      if (files.empty() || !result_.last_good.emplace(path, files).second) continue;
+      paths.push_back(path);
+      result_.errors.push_back(
+          fmt::format("registry path {}: not configured any more, but in force until {} can be read", path,
+                      fmt::join(result_.never_good, ", ")));
+    }
+  }
+
+  void ReadPath(const std::string& path) {
     std::vector<std::string> files = {path};
     if (IsDirectory(path)) {
       Result<std::vector<std::string>> listed = ListFiles(path, result_.warnings);

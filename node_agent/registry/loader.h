@@ -3,13 +3,15 @@
 // A configured path is a YAML file or a directory; of a directory, its files `*.yaml` that do not begin with a dot,
 // sorted by name, symlinks followed. Each must be trusted (file_trust.h). A file deleted from a directory that is still
 // there is gone, and its entries with it. A configured path that vanishes is a broken registry, not an empty one: what
-// it last held stays.
+// it last held stays. When other paths are configured and one of them cannot be read, those that were configured before
+// stay, too: a slip of the pen may not take every identity away.
 //
 // Thread: any; blocks on the disk.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,8 @@ struct LoadedRegistry {
 
   // Configured path → file → its last good content. For the next load.
   std::map<std::string, std::map<std::string, FileContent>> last_good;
+  // Configured paths that have never been read without an error.
+  std::set<std::string> never_good;
 
   bool ok() const { return errors.empty(); }
   // OK, or one error a line.

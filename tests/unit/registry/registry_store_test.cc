@@ -157,6 +157,44 @@ TEST_F(RegistryStoreTest, TellsOfRemovalAndOfANewOrder) {
   EXPECT_EQ(changes_, 2);
 }
 
+TEST_F(RegistryStoreTest, OtherPathsReplaceTheOldOnesOnceTheyCouldBeRead) {
+  Open();
+  const auto set_paths = [&](std::vector<std::string> paths) {
+    std::optional<Status> answer;
+    store_->SetPaths(std::move(paths), [&](Status status) { answer = std::move(status); });
+    EXPECT_TRUE(RunUntilIdle(loop_));
+    return answer.value_or(Error(StatusCode::kInternal, "no answer"));
+  };
+  const std::string other = dir_.Path("other.d");
+  const Status missing = set_paths({other});
+  EXPECT_FALSE(missing.ok());
+  EXPECT_THAT(Paths(), ElementsAre("/a")) << "a wrong path takes nothing away";
+  EXPECT_EQ(changes_, 0);
+  EXPECT_THAT(store_->problems(), testing::Contains(HasSubstr(other)));
+  EXPECT_THAT(store_->problems(), testing::Contains(HasSubstr("in force until")));
+  dir_.Write("a.yaml", FileText("/never"));
+  EXPECT_FALSE(Reload().ok());
+  EXPECT_THAT(Paths(), ElementsAre("/a")) << "what is not configured is not read";
+
+  fs::create_directory(other);
+  EXPECT_TRUE(Reload().ok());
+  EXPECT_THAT(Paths(), IsEmpty()) << "the new path is there, and says that there is none";
+  EXPECT_THAT(store_->problems(), IsEmpty());
+}
+
+TEST_F(RegistryStoreTest, APathThatIsNotConfiguredAnyMoreGoesAlthoughAnotherThatWasGoodIsBroken) {
+  TempDir second;
+  second.Write("b.yaml", FileText("/b"));
+  Open();
+  store_->SetPaths({dir_.path(), second.path()});
+  ASSERT_TRUE(RunUntilIdle(loop_));
+  ASSERT_THAT(Paths(), ElementsAre("/a", "/b"));
+  second.Write("b.yaml", "entries: [{");
+  store_->SetPaths({second.path()});
+  ASSERT_TRUE(RunUntilIdle(loop_));
+  EXPECT_THAT(Paths(), ElementsAre("/b"));
+}
+
 TEST_F(RegistryStoreTest, MayBeDestroyedWhileItLoads) {
   Open();
   store_->Reload([](Status) { FAIL() << "the store is gone"; });
