@@ -23,12 +23,13 @@ void Agent::Reload() {
 }
 
 void Agent::OnConfig(const Result<Config>& config) {
-  std::string outcome = "kept as it was";
+  broken_config_ = ErrorLines(config.status());
+  std::string outcome;
   if (config.ok()) {
     outcome = TakeOver(*config);
   } else {
-    for (const std::string& line : ErrorLines(config.status()))
-      LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
+    for (const std::string& line : broken_config_) LANYARD_LOG_ERROR("configuration kept as it was: {}", line);
+    outcome = fmt::format("kept as it was: {}", fmt::join(broken_config_, "; "));
   }
   audit_->Append({.kind = AuditKind::kConfig, .reason = std::move(outcome), .action = "reload"}, nullptr,
                  AuditSpace::kReserve);
@@ -52,7 +53,7 @@ std::string Agent::TakeOver(const Config& config) {
     return std::any_of(reload.taken_over.begin(), reload.taken_over.end(),
                        [&](const std::string& key) { return key.starts_with(prefix); });
   };
-  if (changed("endpoints.")) {
+  if (changed("endpoints.") || !endpoint_problem_.ok()) {  // a port that was taken may be free now
     endpoint_problem_ = ServeEndpoints();
     if (!endpoint_problem_.ok()) LANYARD_LOG_ERROR("{}", Message(endpoint_problem_));
   }

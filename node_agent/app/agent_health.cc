@@ -51,6 +51,11 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   Add(findings, "state", sources.state.health(), "make room or repair the disk; see docs/OPERATIONS.md");
   Add(findings, "audit", sources.audit.health(), "make room or repair the disk; see docs/OPERATIONS.md");
   Add(findings, "record", sources.record.record_health(), "see state and audit");
+  for (const std::string& problem : sources.broken_config) {
+    findings.push_back({"configuration", HealthLevel::kDegraded, problem,
+                        "repair it and reload (SIGHUP); until then the configuration before it is in force, and the "
+                        "agent would not start again"});
+  }
   if (!sources.waiting_for_restart.empty()) {
     findings.push_back({"configuration", HealthLevel::kDegraded,
                         fmt::format("the file says something else than what is in force for: {}",

@@ -25,6 +25,7 @@ struct HealthSources {
   const AuditLog& audit;
   const RecordingSource& record;
   const std::vector<std::string>& waiting_for_restart;  // keys of the configuration
+  const std::vector<std::string>& broken_config;        // "file:line:column: …" of the last reload
   const Status& endpoints;
   const RpcServer* workload;  // null until it serves
 };
