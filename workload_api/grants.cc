@@ -7,11 +7,13 @@ namespace lanyard {
 
 Grants::~Grants() {
   for (const EntryPtr& entry : granted_) Release(entry, "the stream is over");
+  for (const EntryPtr& entry : pending_) Release(entry, "the stream was over before it was handed out");
 }
 
 void Grants::Add(const std::vector<CachedSvidPtr>& svids, Done done) {
   std::vector<AuditRecord> records;
   for (const CachedSvidPtr& cached : svids) {
+    pending_.push_back(cached->entry);
     AuditRecord record = caller_.NewRecord();
     record.spiffe_id = cached->svid.id().str();
     record.owner = cached->entry->owner ? cached->entry->owner->business : "";
@@ -19,10 +21,9 @@ void Grants::Add(const std::vector<CachedSvidPtr>& svids, Done done) {
     record.not_after = cached->svid.not_after();
     records.push_back(std::move(record));
   }
-  Write(std::move(records), [this, svids, done = std::move(done)](Status status) mutable {
-    if (status.ok()) {
-      for (const CachedSvidPtr& cached : svids) granted_.insert(cached->entry);
-    }
+  Write(std::move(records), [this, done = std::move(done)](Status status) mutable {
+    const std::vector<EntryPtr> recorded = std::exchange(pending_, {});
+    if (status.ok()) granted_.insert(recorded.begin(), recorded.end());
     std::move(done)(std::move(status));
   });
 }

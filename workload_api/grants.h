@@ -3,7 +3,7 @@
 // The first time that a call is to be shown an identity, a "fetch" record is written, with the serial of that moment.
 // Renewals of the same identity on the same stream are not written again for each stream: the "issue" record has the
 // new serial, and the stream is known to be open from its "fetch" to its "release". When the registry takes an identity
-// away, and when the call is over, a "release" record is written.
+// away, and when the call is over, a "release" record is written, also for what was still on its way to the record.
 //
 // Lifetime: inside the call's handler; borrows its Caller. Thread: loop.
 #pragma once
@@ -44,6 +44,7 @@ class Grants {
 
   const Caller& caller_;
   std::set<EntryPtr> granted_;
+  std::vector<EntryPtr> pending_;  // on their way to the record
   bool recording_ = false;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
