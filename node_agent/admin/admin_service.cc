@@ -182,10 +182,9 @@ void SetTheLogLevel(const admin::v1::SetLogLevelRequest& request, Call& call) {
 }
 
 // The same handler, with its call put on record first. Nobody waits: a full disk must not silence the agent.
-HandlerFactory OnRecord(AdminServices& services, HandlerFactory factory) {
-  return [&services, factory = std::move(factory)](Call& call) {
-    services.audit.Append(AdminRecord(call.connection()->peer, call.method(), AuditDecision::kAllow), nullptr,
-                          AuditSpace::kReserve);
+HandlerFactory OnRecord(AdminServices& services, AuditSpace space, HandlerFactory factory) {
+  return [&services, space, factory = std::move(factory)](Call& call) {
+    services.audit.Append(AdminRecord(call.connection()->peer, call.method(), AuditDecision::kAllow), nullptr, space);
     return factory(call);
   };
 }
@@ -211,8 +210,10 @@ Methods AdminMethods(AdminServices& services) {
   methods[prefix + "ShowEntry"] = Unary<admin::v1::ShowEntryRequest>(
       [&services](const admin::v1::ShowEntryRequest& request, Call& call) { ShowEntry(services, request, call); });
   methods[prefix + "TailAudit"] = [&services](Call& call) { return MakeAuditTail(call, services.audit); };
-  methods[prefix + "SetLogLevel"] = Unary<admin::v1::SetLogLevelRequest>(SetTheLogLevel);
-  for (auto& [name, factory] : methods) factory = OnRecord(services, std::move(factory));
+  // Monitoring asks all the time: what only looks must not eat the space that is kept for what changes something.
+  for (auto& [name, factory] : methods) factory = OnRecord(services, AuditSpace::kNormal, std::move(factory));
+  methods[prefix + "SetLogLevel"] =
+      OnRecord(services, AuditSpace::kReserve, Unary<admin::v1::SetLogLevelRequest>(SetTheLogLevel));
   methods[prefix + "RotateCa"] = [&services](Call& call) { return std::make_unique<RotateCa>(call, services); };
   return methods;
 }

@@ -171,6 +171,19 @@ TEST_F(AdminServiceTest, HealthIsAnsweredAlsoWhenNothingCanBePutOnRecord) {
   EXPECT_EQ(audit_.lost, 1);
 }
 
+TEST_F(AdminServiceTest, OnAFullDiskOnlyWhatChangesSomethingUsesTheReserve) {
+  audit_.broken = Error(StatusCode::kResourceExhausted, "the disk is full");
+  Ask("GetHealth", admin::v1::GetHealthRequest());
+  Ask("ShowCa", admin::v1::ShowCaRequest());
+  Ask("ListEntries", admin::v1::ListEntriesRequest());
+  Ask("TailAudit", admin::v1::TailAuditRequest());
+  EXPECT_TRUE(audit_.records.empty()) << "monitoring that asks every second would have used it up within the hour";
+  EXPECT_EQ(audit_.lost, 4);
+  Ask("SetLogLevel", admin::v1::SetLogLevelRequest());
+  Ask("RotateCa", admin::v1::RotateCaRequest());
+  EXPECT_EQ(audit_.Of(AuditKind::kAdmin).size(), 2u);
+}
+
 TEST_F(AdminServiceTest, SetsTheLogLevelAtRunTimeAndTellsWhatItWas) {
   SetLogLevel(LogLevel::kInfo);
   admin::v1::SetLogLevelRequest request;
