@@ -190,7 +190,7 @@ class StepKillTest(KillTest):
 
     @needs_root('the agent hides its descriptors from its own user')
     def test_killed_at_each_step_of_issuing(self):
-        self.at_each_step(8, lambda node, crowd: crowd.join([None, UID]))
+        self.at_each_step(10, lambda node, crowd: crowd.join([None, UID]))
 
     @needs_root('the agent hides its descriptors from its own user')
     def test_killed_at_each_step_of_renewing(self):
@@ -212,7 +212,7 @@ class StepKillTest(KillTest):
         def served(crowd):
             crowd.join([None])
             eventually(crowd.read, 10, 'the first SVID')
-        self.at_each_step(6, reload, served)
+        self.at_each_step(8, reload, served)
 
     @needs_root('the agent hides its descriptors from its own user')
     def test_killed_at_each_step_of_rotating_the_authority(self):
@@ -243,7 +243,7 @@ class StepKillTest(KillTest):
             eventually(lambda: crowd.read() >= 2, 10, 'the first SVIDs')
 
         node, steps, records = self.stepped_node()
-        self.at_each_start(node, steps, records, 5, lambda: None, lambda: served, stops=True)
+        self.at_each_start(node, steps, records, 7, lambda: None, lambda: served, stops=True)
 
     @needs_root('the agent hides its descriptors from its own user')
     def test_killed_at_each_step_of_the_first_start(self):
@@ -251,7 +251,7 @@ class StepKillTest(KillTest):
 
         def empty():
             shutil.rmtree(node.data, ignore_errors=True)
-        self.at_each_start(node, steps, records, 14, empty, None)
+        self.at_each_start(node, steps, records, 20, empty, None)
 
     @needs_root('the agent hides its descriptors from its own user')
     def test_killed_at_each_step_of_a_migration(self):
@@ -276,7 +276,7 @@ class StepKillTest(KillTest):
             with sqlite3.connect(f'file:{node.data}/state.db.v1.backup?mode=ro', uri=True) as backup:
                 self.assertEqual(backup.execute('PRAGMA user_version').fetchone(), (1,))
                 self.assertEqual(backup.execute('SELECT count(*) FROM issued').fetchone(), (len(kept),))
-        self.at_each_start(node, steps, records, 13, as_it_was, None, all_kept)
+        self.at_each_start(node, steps, records, 16, as_it_was, None, all_kept)
 
     def make_schema_1(self, path, kept):
         """As the first release left it: the rows, and no table for the audit head. Made by the sqlite3 program."""
