@@ -1,6 +1,8 @@
 #include "workload_api/access_log.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "node_agent/base/join.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::chrono::minutes kCountEvery{1};
 constexpr size_t kMostKinds = 1024;
+constexpr size_t kMostKindsOfOne = 64;  // of one user
 
 std::string RandomRunName() {
   std::random_device random;
@@ -21,6 +24,10 @@ std::string RandomRunName() {
 std::string WithoutNumbers(std::string text) {
   std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
   return text;
+}
+
+std::string_view WhatIn(const AuditRecord& record) {
+  return record.resource.empty() ? "calls" : std::string_view(record.resource);
 }
 
 }  // namespace
@@ -43,8 +50,17 @@ void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view fou
   record.reason = std::string(Message(why));
   const AuditCaller caller = record.caller.value_or(AuditCaller());
   // What was found is part of the key: denials of two containers of one uid are two denials. So is the reason.
-  const Key key(caller.uid, fmt::format("{} {} {} {}", record.resource, CodeName(why.code()),
-                                        WithoutNumbers(record.reason), found));
+  Key key(caller.uid,
+          fmt::format("{} {} {} {}", record.resource, CodeName(why.code()), WithoutNumbers(record.reason), found));
+  if (!counted_.contains(key) && KindsOf(caller.uid) >= kMostKindsOfOne) {
+    key = Key(caller.uid, "");
+    record = {
+        .kind = record.kind,
+        .decision = AuditDecision::kDeny,
+        .reason = fmt::format("more than {} kinds of denials of this uid within a minute; these are not told apart",
+                              kMostKindsOfOne),
+        .caller = AuditCaller{.pid = 0, .uid = caller.uid, .selectors = {}}};
+  }
   const auto known = counted_.find(key);
   if (known != counted_.end()) {
     ++known->second.more;
@@ -55,10 +71,17 @@ void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view fou
     ++rest_.more;
     return;
   }
-  LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}", record.resource, caller.pid, caller.uid, Message(why),
+  LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}", WhatIn(record), caller.pid, caller.uid, record.reason,
                    found.empty() ? "" : "; found ", found);
   counted_.emplace(key, Counted{record, 0});
   audit_.Append(std::move(record));
+}
+
+size_t AccessLog::KindsOf(uid_t uid) const {
+  const auto begin = counted_.lower_bound(Key(uid, ""));
+  const auto end =
+      std::find_if(begin, counted_.end(), [uid](const auto& counted) { return std::get<uid_t>(counted.first) != uid; });
+  return static_cast<size_t>(std::distance(begin, end));
 }
 
 void AccessLog::SetAlarm() {
@@ -81,7 +104,7 @@ void AccessLog::WriteCounts() {
     record.count = more;
     record.caller->pid = 0;  // not always the same
     record.correlation_id.clear();
-    LANYARD_LOG_WARN("denied {} to uid {} {} more times within a minute: {}", record.resource, record.caller->uid, more,
+    LANYARD_LOG_WARN("denied {} to uid {} {} more times within a minute: {}", WhatIn(record), record.caller->uid, more,
                      record.reason);
     audit_.Append(std::move(record));
     ++counted;

@@ -3,7 +3,8 @@
 // A grant is written before anything is handed out, and whoever hands out waits for that. A denial is never waited for:
 // nothing is given in either case. Any process may provoke denials as fast as it likes, so neither the audit log nor
 // the agent's log grows with them: of equal denials the first is written, the others are counted and the number written
-// once a minute. So many different ones that they cannot be told apart any more are counted together.
+// once a minute. So many different ones that they cannot be told apart any more are counted together, those of one user
+// first: who varies its program or its cgroup must not take the others' place.
 //
 // Lifetime: borrows the log and the clock; outlives the calls. Thread: loop.
 #pragma once
@@ -49,6 +50,7 @@ class AccessLog {
   };
   using Key = std::tuple<uid_t, std::string>;
 
+  size_t KindsOf(uid_t uid) const;
   void SetAlarm();
 
   AuditLog& audit_;
@@ -57,7 +59,7 @@ class AccessLog {
   uint64_t calls_ = 0;
   uint64_t denials_ = 0;
   uint64_t grants_ = 0;
-  std::map<Key, Counted> counted_;
+  std::map<Key, Counted> counted_;  // under a user's "": of more kinds than one user may have
   Counted rest_;  // of more kinds than counted_ may hold
   std::unique_ptr<Clock::Alarm> alarm_;
 };

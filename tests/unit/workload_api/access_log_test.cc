@@ -79,6 +79,19 @@ TEST_F(AccessLogTest, AFloodOfDifferentDenialsIsBoundedAndStillCountedWhole) {
   EXPECT_EQ(CountOnRecord(), 5000u);
 }
 
+TEST_F(AccessLogTest, OneUserWhoVariesWhatIsFoundNeitherFloodsTheRecordNorHidesTheOthers) {
+  for (int i = 0; i < 5000; ++i) Deny(1000, fmt::format("unix:path:/tmp/x{}", i));
+  EXPECT_LE(audit_.records.size(), 65u);
+  EXPECT_NE(audit_.records.back().reason.find("not told apart"), std::string::npos);
+  EXPECT_EQ(audit_.records.back().caller->uid, 1000u);
+  Deny(1001, "unix:path:/tmp/x");
+  EXPECT_EQ(audit_.records.back().caller->uid, 1001u);
+  EXPECT_EQ(audit_.records.back().reason, "no entry");
+  clock_.Advance(seconds(60));
+  EXPECT_LE(audit_.records.size(), 67u);
+  EXPECT_EQ(CountOnRecord(), 5001u);
+}
+
 TEST_F(AccessLogTest, CountsOnTheWayAreWrittenWhenItEnds) {
   {
     AccessLog access(audit_, clock_);
