@@ -40,6 +40,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
       state_(std::move(opened.state)),
       audit_(std::move(opened.audit)),
       ca_(std::move(opened.ca)),
+      authority_at_start_(opened.authority_at_start),
       registry_(std::move(opened.registry)),
       ca_record_(*ca_, *audit_),
       source_(ca_->source(), *state_, *audit_, clock),
@@ -91,12 +92,20 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
       if (!status.ok()) LANYARD_LOG_ERROR("put a serial from the audit log back into the state: {}", Message(status));
     });
   }
+  const bool used_before = !state->made_anew();
+  const bool has_authority = ReadCa(CaOptionsOf(config), config.data_dir, clock.WallNow()).ok();
   ASSIGN_OR_RETURN(auto ca, MakeEmbeddedCa(CaOptionsOf(config), lock, loop, clock));
+  const auto authority = used_before && !has_authority ? AuthorityAtStart::kMissing : AuthorityAtStart::kThere;
   ASSIGN_OR_RETURN(
       auto registry,
       RegistryStore::Open(loop, clock, {.trust_domain = config.trust_domain, .paths = config.registry_paths}));
-  return Opened{std::move(resources), std::move(lock), std::move(state),
-                std::move(audit),     std::move(ca),   std::move(registry)};
+  return Opened{.resources = std::move(resources),
+                .lock = std::move(lock),
+                .state = std::move(state),
+                .audit = std::move(audit),
+                .ca = std::move(ca),
+                .authority_at_start = authority,
+                .registry = std::move(registry)};
 }
 
 Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Config config, ServiceManager& manager,

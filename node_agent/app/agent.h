@@ -47,6 +47,7 @@ class Agent {
     std::unique_ptr<SqliteStore> state;
     std::unique_ptr<AuditLog> audit;
     std::unique_ptr<CaKeeper> ca;
+    AuthorityAtStart authority_at_start = AuthorityAtStart::kThere;
     std::unique_ptr<RegistryStore> registry;
   };
   static Result<Opened> Open(const Config& config, EventLoop& loop, Clock& clock);
@@ -81,6 +82,7 @@ class Agent {
   std::unique_ptr<SqliteStore> state_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<CaKeeper> ca_;
+  const AuthorityAtStart authority_at_start_;
   std::unique_ptr<RegistryStore> registry_;
   CaRecord ca_record_;
   RecordingSource source_;

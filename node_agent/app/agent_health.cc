@@ -47,9 +47,17 @@ void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server) 
 std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   std::vector<HealthFinding> findings;
   Add(findings, "identity_source", sources.ca.health(), "lanyard ca show");
+  if (sources.authority == AuthorityAtStart::kMissing) {
+    findings.push_back(
+        {"identity_source", HealthLevel::kDegraded,
+         "the data directory has been used before, but held no authority at start: a new one was made, and verifiers "
+         "that have the old bundle refuse what it signs",
+         "if it was lost: stop the agent, put data_dir/ca back from a backup, start; else this goes with the next "
+         "start"});
+  }
   Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
-  Add(findings, "state", sources.state.health(), "make room or repair the disk; see docs/OPERATIONS.md");
-  Add(findings, "audit", sources.audit.health(), "make room or repair the disk; see docs/OPERATIONS.md");
+  Add(findings, "state", sources.state.health(), "see \"Bad days\" in docs/OPERATIONS.md");
+  Add(findings, "audit", sources.audit.health(), "see \"Bad days\" in docs/OPERATIONS.md");
   Add(findings, "record", sources.record.record_health(), "see state and audit");
   for (const std::string& problem : sources.broken_config) {
     findings.push_back({"configuration", HealthLevel::kDegraded, problem,

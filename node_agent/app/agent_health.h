@@ -17,9 +17,13 @@
 
 namespace lanyard {
 
+// Was there an authority where one is to be expected?
+enum class AuthorityAtStart { kThere, kMissing };
+
 struct HealthSources {
   const RegistryStore& registry;
   const CaKeeper& ca;
+  AuthorityAtStart authority = AuthorityAtStart::kThere;
   const SvidCache& svids;
   const StateStore& state;
   const AuditLog& audit;

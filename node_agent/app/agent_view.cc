@@ -14,8 +14,8 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 }  // namespace
 
 std::vector<HealthFinding> Agent::Findings() const {
-  return CollectFindings({*registry_, *ca_, svids_, *state_, *audit_, source_, waiting_for_restart_, broken_config_,
-                          endpoint_problem_, workload_server_.get()});
+  return CollectFindings({*registry_, *ca_, authority_at_start_, svids_, *state_, *audit_, source_,
+                          waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get()});
 }
 
 Readiness Agent::ReadinessNow() const {

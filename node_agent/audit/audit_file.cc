@@ -42,7 +42,7 @@ Result<AuditFile> AuditFile::Create(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd && errno == ENOENT) {
     const std::string directory = ParentDirectory(path);
-    return Error(StatusCode::kNotFound, "create audit log {}: its directory is gone; run: install -d -m 0700 {}", path,
+    return Error(StatusCode::kNotFound, "create audit log {}: its directory is gone; put it back, or if it is lost: install -d -m 0700 {}", path,
                  directory);
   }
   if (!fd) return WriteError(errno, "create audit log", path);

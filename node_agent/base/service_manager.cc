@@ -15,6 +15,8 @@ namespace {
 using std::chrono::microseconds;
 
 void Notify(const std::string& lines) {
+  const char* address = getenv("NOTIFY_SOCKET");
+  if (address == nullptr || *address == '\0') return;  // empty: turned off by whoever started us
   if (const int sent = sd_notify(/*unset_environment=*/0, lines.c_str()); sent < 0)
     LANYARD_LOG_WARN("tell the service manager {}: {}", lines.substr(0, lines.find('\n')),
                      std::generic_category().message(-sent));

@@ -82,6 +82,13 @@ TEST_F(ServiceManagerTest, SaysNothingWithoutAServiceManager) {
   EXPECT_TRUE(manager->CheckNames({}).ok());
 }
 
+TEST_F(ServiceManagerTest, AnEmptyAddressOfTheServiceManagerIsNone) {
+  setenv("NOTIFY_SOCKET", "", 1);
+  ::testing::internal::CaptureStderr();
+  Make()->Ready("x");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(ServiceManagerTest, FeedsTheWatchdogAtHalfOfItsTime) {
   setenv("WATCHDOG_USEC", "30000000", 1);
   setenv("WATCHDOG_PID", std::to_string(getpid()).c_str(), 1);
