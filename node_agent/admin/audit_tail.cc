@@ -11,8 +11,8 @@ namespace lanyard {
 namespace {
 
 constexpr uint32_t kMostLines = 10'000;
-constexpr size_t kMostWaitingBytes = 16 << 20;
-constexpr size_t kMessageBytes = 256 << 10;  // gRPC clients take 4 MiB
+constexpr size_t kMostWaitingBytes = 48 << 20;  // kMostLines of usual length twice over
+constexpr size_t kMessageBytes = 256 << 10;     // gRPC clients take 4 MiB
 
 class AuditTail : public OneRequestHandler<admin::v1::TailAuditRequest> {
  public:
