@@ -102,17 +102,25 @@ class SocketBench(NodeTest):
         node = self.started_node([entry('/me', ME)], config=self.log_level())
         idle, _ = self.fetches(node, 5)
         before = node.resident_bytes()
-        attacker = node.start_lines([*flood_program(node), node.socket, 50_000, 1000], uid=UID)
-        flooded, failed = [], 0
-        while not attacker.has_line():
-            latencies, more = self.fetches(node, 1)
-            flooded, failed = flooded + latencies, failed + more
-        flood = attacker.json()
+        flood, flooded, failed = self.fetches_during_a_flood(node, node)
+        # What the load on the processors alone does: the flood goes to another agent.
+        other = self.started_node([entry('/me', ME)], config=self.log_level())
+        _, beside, _ = self.fetches_during_a_flood(node, other)
         show('flood', 'garbage connections of one user', f'{flood["connections"] / flood["seconds"]:.0f}/s for {flood["seconds"]:.1f} s')
         show('flood', 'another user, before', both(percentile(idle, 50), percentile(idle, 99)))
         show('flood', 'another user, meanwhile', both(percentile(flooded, 50), percentile(flooded, 99)))
+        show('flood', 'the same while another agent is flooded', both(percentile(beside, 50), percentile(beside, 99)))
         show('flood', 'fetches that failed meanwhile', f'{failed} of {failed + len(flooded)}')
         show('flood', 'resident memory before and after', f'{mebibytes(before)}, {mebibytes(node.resident_bytes())}')
+
+    def fetches_during_a_flood(self, node, flooded):
+        """What the flood program says, and the latencies and failures of fetches from `node` meanwhile."""
+        attacker = node.start_lines([*flood_program(node), flooded.socket, 50_000, 1000], uid=UID)
+        latencies, failed = [], 0
+        while not attacker.has_line():
+            more, failures = self.fetches(node, 1)
+            latencies, failed = latencies + more, failed + failures
+        return attacker.json(), latencies, failed
 
     def test_streams(self):
         count = 1000
