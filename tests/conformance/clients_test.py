@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import time
 
 from cgroups import Cgroups
 from node import EXIT_OK, OTHER_UID, UID, NodeTest, entry, eventually, is_root, needs_root, shared_file
@@ -71,6 +72,18 @@ class ClientTest(NodeTest):
 
 class GoSpiffeTest(ClientTest):
     client = GO
+
+    def test_a_thousand_go_spiffe_sources_come_back_by_themselves_after_a_restart(self):
+        node = self.node([entry('/me', f'unix:uid:{ME}')], config=[('limits', {'connections_per_uid': 1200})])
+        node.start()
+        many = node.start_lines([*GO, 'many', '--count', '1000'])
+        self.assertEqual(many.json(60), {'sources': 1000})
+        node.stop()
+        node.start()
+        begin = time.monotonic()
+        self.assertEqual(many.json(60), {'back': 1000})
+        print(f'all were back {time.monotonic() - begin:.1f} s after the agent served again')
+        self.assertEqual(many.wait(), EXIT_OK)
 
     def test_go_spiffe_fetches_all_identities_in_order_with_their_bundle(self):
         context = self.fetches()

@@ -6,9 +6,10 @@
 //	serve --peer ID --connections N  an mTLS server on loopback that lets only ID in
 //	call --connect ADDR --peer ID    an mTLS call to a server that must be ID
 //	jwt                              asks for a JWT-SVID and reports the status code
+//	many --count N                   N X509Sources; a line when all have an SVID, another when all have a newer one
 //
 // Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Python program beside it takes the
-// same words and prints the same fields.
+// same words, but for many, and prints the same fields.
 package main
 
 import (
@@ -157,10 +158,62 @@ func call(ctx context.Context, address string, peer spiffeid.ID) error {
 	return nil
 }
 
+// A round is over when every source has been updated once more; what each then shows is verified.
+func many(ctx context.Context, count int) error {
+	sources := make([]*workloadapi.X509Source, count)
+	if err := each(count, func(i int) (err error) {
+		sources[i], err = workloadapi.NewX509Source(ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	emit(map[string]int{"sources": count})
+	if err := each(count, func(i int) error {
+		before, err := sources[i].GetX509SVID()
+		if err != nil {
+			return err
+		}
+		for {
+			if err := sources[i].WaitUntilUpdated(ctx); err != nil {
+				return err
+			}
+			svid, err := sources[i].GetX509SVID()
+			if err != nil {
+				return err
+			}
+			if svid.Certificates[0].SerialNumber.Cmp(before.Certificates[0].SerialNumber) == 0 {
+				continue
+			}
+			_, _, err = x509svid.Verify(svid.Certificates, sources[i])
+			return err
+		}
+	}); err != nil {
+		return err
+	}
+	emit(map[string]int{"back": count})
+	return nil
+}
+
+// Runs do for 0 to count-1 at the same time; the first error.
+func each(count int, do func(int) error) error {
+	results := make(chan error, count)
+	for i := 0; i < count; i++ {
+		go func(i int) { results <- do(i) }(i)
+	}
+	var first error
+	for i := 0; i < count; i++ {
+		if err := <-results; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
 func run(ctx context.Context, verb string, arguments []string) error {
 	flags := flag.NewFlagSet(verb, flag.ExitOnError)
 	updates := flags.Int("updates", 1, "updates to print")
 	connections := flags.Int("connections", 1, "connections to serve")
+	count := flags.Int("count", 1, "sources")
 	address := flags.String("connect", "", "address of the server")
 	peerName := flags.String("peer", "", "SPIFFE ID that the other side must have")
 	if err := flags.Parse(arguments); err != nil {
@@ -198,6 +251,8 @@ func run(ctx context.Context, verb string, arguments []string) error {
 		return serve(ctx, peer, *connections)
 	case "call":
 		return call(ctx, *address, peer)
+	case "many":
+		return many(ctx, *count)
 	case "jwt":
 		_, err := workloadapi.FetchJWTSVID(ctx, jwtsvid.Params{Audience: "test"})
 		return err
@@ -207,7 +262,7 @@ func run(ctx context.Context, verb string, arguments []string) error {
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: fetch | bundles | watch | serve | call | jwt")
+		fmt.Fprintln(os.Stderr, "usage: fetch | bundles | watch | serve | call | jwt | many")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)
