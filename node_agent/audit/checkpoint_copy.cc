@@ -1,9 +1,14 @@
 #include "node_agent/audit/checkpoint_copy.h"
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
+
+#include <ctime>
 
 #include "node_agent/base/fd.h"
 #include "node_agent/base/file.h"
@@ -24,21 +29,37 @@ Status WriteAll(int fd, std::string_view bytes) {
   return fsync(fd) == 0 ? OkStatus() : ErrnoStatus(errno, "fsync");
 }
 
+// As syslog(3) writes it, but a daemon that does not read is an error, not a wait: syslog(3) would hold the audit log.
+Status SendToSyslog(const std::string& line) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return ErrnoStatus(errno, "make a socket");
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = "/dev/log"};
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return ErrnoStatus(errno, "connect to /dev/log (is a syslog daemon running?)");
+  }
+  const std::time_t now = std::time(nullptr);
+  const std::string message = fmt::format("<{}>{:%b %e %H:%M:%S} lanyard[{}]: audit checkpoint {}",
+                                          LOG_AUTHPRIV | LOG_NOTICE, fmt::localtime(now), getpid(), line);
+  if (send(fd.get(), message.data(), message.size(), MSG_NOSIGNAL) < 0) return ErrnoStatus(errno, "send to /dev/log");
+  return OkStatus();
+}
+
 }  // namespace
 
 void CheckpointCopy::Send(std::string line) {
   if (to_.empty()) return;
-  if (to_ == "syslog") {
-    syslog(LOG_AUTHPRIV | LOG_NOTICE, "lanyard audit checkpoint %s", line.c_str());
-    return;
-  }
   if (waiting_.size() == kMaxWaiting) waiting_.pop_front();
   waiting_.push_back(std::move(line));
-  const Status appended = AppendAll();
-  problem_ = appended.ok() ? ""
-                           : fmt::format("checkpoints cannot be copied to {}: {}; {} wait for the next try", to_,
-                                         Message(appended), waiting_.size());
-  if (appended.ok()) waiting_.clear();
+  const Status sent = to_ == "syslog" ? SendAll() : AppendAll();
+  problem_ = sent.ok() ? ""
+                       : fmt::format("checkpoints cannot be copied to {}: {}; {} wait for the next try", to_,
+                                     Message(sent), waiting_.size());
+  if (sent.ok()) waiting_.clear();
+}
+
+Status CheckpointCopy::SendAll() {
+  for (; !waiting_.empty(); waiting_.pop_front()) RETURN_IF_ERROR(SendToSyslog(waiting_.front()));
+  return OkStatus();
 }
 
 Status CheckpointCopy::AppendAll() const {

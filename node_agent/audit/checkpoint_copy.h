@@ -1,7 +1,7 @@
 // A copy of each checkpoint somewhere else: who rewrites the log has to rewrite that, too.
 //
-// Thread: any, one at a time; blocks on the disk. Failure: kept and tried again with the next one; of very many waiting
-// the oldest are given up, later ones prove more.
+// Thread: any, one at a time; blocks on the disk, never on a syslog daemon. Failure: kept and tried again with the next
+// one; of very many waiting the oldest are given up, later ones prove more.
 #pragma once
 
 #include <deque>
@@ -23,6 +23,7 @@ class CheckpointCopy {
   const std::string& problem() const { return problem_; }
 
  private:
+  Status SendAll();
   Status AppendAll() const;
 
   std::string to_;

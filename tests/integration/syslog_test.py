@@ -1,0 +1,80 @@
+"""Checkpoints of the audit log to syslog: a /dev/log of our own, in a mount namespace that the test makes."""
+
+import json
+import os
+import socket
+import subprocess
+
+from node import EXIT_OK, NodeTest, entry, eventually, needs_root
+from process import scaled
+
+ME = f'unix:uid:{os.geteuid()}'
+
+# $1: a directory that becomes /dev, with what a program needs of it.
+NAMESPACE = '''
+for name in null zero urandom random; do : >"$1/$name"; mount --bind "/dev/$name" "$1/$name" || exit 1; done
+mount --rbind "$1" /dev || exit 1
+shift
+exec "$@"
+'''
+
+
+class SyslogTest(NodeTest):
+    @needs_root('a /dev of its own is mounted')
+    def test_checkpoints_go_to_syslog_and_a_daemon_that_does_not_read_holds_nothing_up(self):
+        node = self.node([entry('/me', ME)],
+                         config=[('audit', {'checkpoints_to': 'syslog', 'checkpoint_interval': '1s'})])
+        devices = node.dir / 'dev'
+        devices.mkdir()
+        node.launch = lambda: self.launch(node, devices)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.bind(str(devices / 'log'))
+            daemon.settimeout(scaled(20))
+            node.start()
+            node.fetch()
+            message = daemon.recv(65536).decode()
+            self.assertRegex(message, r'^<85>\w{3} [ \d]\d \d\d:\d\d:\d\d lanyard\[\d+\]: audit checkpoint \{')
+            checkpoint = json.loads(message.split('audit checkpoint ', 1)[1])
+            self.assertEqual(checkpoint['kind'], 'checkpoint')
+            lines = (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()
+            self.assertIn(checkpoint, [json.loads(line) for line in lines])
+            self.fill(devices / 'log')
+            eventually(lambda: self.unread(node), 20, 'health that says so')
+            for _ in range(20):
+                node.fetch()
+            while self.readable(daemon):
+                daemon.recv(65536)
+            eventually(lambda: not self.unread(node), 20, 'health without it')
+        self.assertEqual(node.stop(), EXIT_OK)
+
+    @staticmethod
+    def fill(path):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            other.connect(str(path))
+            try:
+                while True:
+                    other.send(b'x')
+            except BlockingIOError:
+                pass
+
+    @staticmethod
+    def readable(daemon):
+        daemon.setblocking(False)
+        try:
+            return bool(daemon.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return False
+
+    @staticmethod
+    def unread(node):
+        node.fetch()  # something to sign
+        return 'cannot be copied to syslog' in node.cli('health').stdout
+
+    @staticmethod
+    def launch(node, devices):
+        with open(node.log, 'ab') as log:
+            node.process = subprocess.Popen(
+                ['unshare', '--mount', 'sh', '-c', NAMESPACE, 'sh', devices, node.binary, 'agent', '--config', node.config],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, 'NOTIFY_SOCKET': ''}, cwd='/')
+        return node
