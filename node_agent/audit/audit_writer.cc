@@ -18,16 +18,19 @@ Result<std::unique_ptr<AuditWriter>> AuditWriter::Open(AuditOptions options, Wal
   const std::string directory = ParentDirectory(options.path);
   RETURN_IF_ERROR(Annotate(MakeDirectory(directory, 0700), "audit log"));
   RETURN_IF_ERROR(Annotate(CheckTrustedDirectory(directory), "audit log"));
+  ASSIGN_OR_RETURN(AuditLock lock, AuditLock::Acquire(options.path));
   ASSIGN_OR_RETURN(AuditKey key, AuditKey::LoadOrMake(options.key_path));
   ASSIGN_OR_RETURN(AuditRecovery found, RecoverAuditLog(options.path, options.stored_head, now));
-  std::unique_ptr<AuditWriter> writer(new AuditWriter(std::move(options), std::move(key), std::move(found)));
+  std::unique_ptr<AuditWriter> writer(
+      new AuditWriter(std::move(options), std::move(lock), std::move(key), std::move(found)));
   writer->RestoreReserve();
   RETURN_IF_ERROR(writer->TryWrite({}, now, CheckpointWish::kWhenDue));
   return writer;
 }
 
-AuditWriter::AuditWriter(AuditOptions options, AuditKey key, AuditRecovery found)
+AuditWriter::AuditWriter(AuditOptions options, AuditLock lock, AuditKey key, AuditRecovery found)
     : options_(std::move(options)),
+      lock_(std::move(lock)),
       key_(std::move(key)),
       file_(std::move(found.file)),
       head_(found.head),

@@ -15,6 +15,7 @@
 
 #include "node_agent/audit/audit_file.h"
 #include "node_agent/audit/audit_key.h"
+#include "node_agent/audit/audit_lock.h"
 #include "node_agent/audit/audit_log.h"
 #include "node_agent/audit/audit_recovery.h"
 #include "node_agent/audit/checkpoint_copy.h"
@@ -57,7 +58,7 @@ class AuditWriter {
   std::vector<IssuedSerial> TakeIssued() { return std::move(issued_); }
 
  private:
-  AuditWriter(AuditOptions options, AuditKey key, AuditRecovery found);
+  AuditWriter(AuditOptions options, AuditLock lock, AuditKey key, AuditRecovery found);
 
   Status TryWrite(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish);
   Status Prepare(WallTime now);
@@ -72,6 +73,7 @@ class AuditWriter {
   void Note(std::string action, std::string resource, std::string reason);
 
   AuditOptions options_;
+  AuditLock lock_;
   AuditKey key_;
   std::optional<AuditFile> file_;
   std::vector<AuditExtent> left_;  // files that nothing is written to any more

@@ -277,6 +277,41 @@ TEST_F(AuditLogTest, ACallbackMayDestroyTheLog) {
   RunUntilIdle(loop);
 }
 
+TEST_F(AuditLogTest, ASecondAgentOnTheSamePathIsToldSoAndChangesNothing) {
+  options.rotate_bytes = 1500;
+  Open();
+  while (Names(".jsonl.0").empty()) WriteMany(1);  // also after a rotation
+  const std::string before = Slurp(options.path);
+  AuditOptions others = options;
+  others.key_path = dir.Path("other.key");
+  const auto second = AuditLog::Open(others, loop, clock);
+  EXPECT_EQ(second.status().code(), StatusCode::kFailedPrecondition) << second.status();
+  EXPECT_THAT(Words(second.status()), AllOf(HasSubstr(options.path), HasSubstr("audit.path of its own")));
+  EXPECT_EQ(Slurp(options.path), before);
+  EXPECT_FALSE(std::filesystem::exists(others.key_path));
+  struct stat info {};
+  ASSERT_EQ(stat((options.path + ".lock").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_THAT(Verify().problems, IsEmpty()) << "checking needs no lock";
+  WriteMany(1);
+  Close();
+  Open();  // the file of the lock is there still, the lock is not
+}
+
+TEST_F(AuditLogTest, RefusesAtTheDoorWhatIsMoreThanMayWait) {
+  Open();
+  int written = 0, refused = 0;
+  for (int i = 0; i < 16'384 + 3; ++i) {  // the loop does not run: nothing is answered
+    log->Append(Record("r"), [&](const Status& status) {
+      status.ok() ? ++written : ++refused;
+      EXPECT_TRUE(status.ok() || status.code() == StatusCode::kResourceExhausted) << status;
+    });
+  }
+  ASSERT_TRUE(RunUntil(loop, [&] { return written + refused == 16'384 + 3; }));
+  EXPECT_EQ(refused, 3);
+  EXPECT_TRUE(Write(Record("again")).ok());
+}
+
 TEST_F(AuditLogTest, HugeAndHostileRecordsStayOneLineEach) {
   Open();
   AuditRecord record = Record(std::string(1'000'000, '\n'));
