@@ -15,7 +15,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxWaiting = 65'536;  // records that nobody has answered yet; more are refused at the door
+constexpr size_t kMaxWaiting = 16'384;  // records that nobody has answered yet, of 16 KiB at most; more are refused
 constexpr size_t kMaxBatch = 2'048;
 constexpr size_t kMaxOldLines = 10'000;
 constexpr std::chrono::seconds kSyncInterval{1};
