@@ -17,6 +17,39 @@ namespace lanyard {
 namespace {
 
 constexpr size_t kSeqDigits = 20;  // of the largest 64-bit number
+constexpr std::string_view kCompactTime = "ddddddddTddddddZ";
+
+// 2026-01-01T00:00:00.000000Z as 20260101T000000Z, which sorts by time.
+std::string CompactTime(std::string_view time) {
+  std::string compact;
+  for (const char c : time.substr(0, time.find('.'))) {
+    if (c != '-' && c != ':') compact += c;
+  }
+  return compact + 'Z';
+}
+
+// A "d" in the form stands for a digit.
+bool HasForm(std::string_view text, std::string_view form) {
+  return std::equal(text.begin(), text.end(), form.begin(), form.end(),
+                    [](char c, char f) { return f == 'd' ? c >= '0' && c <= '9' : c == f; });
+}
+
+// What follows "<path>." in the names of files in its directory.
+Result<std::vector<std::string>> NamesBeside(const std::string& path) {
+  const std::string directory = ParentDirectory(path);
+  const std::string prefix = path.substr(path.rfind('/') + 1) + ".";
+  std::unique_ptr<DIR, decltype([](DIR* open) { closedir(open); })> dir(opendir(directory.c_str()));
+  if (dir == nullptr) return ErrnoStatus(errno, fmt::format("list {}", directory));
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* found = readdir(dir.get());
+    if (found == nullptr && errno != 0) return ErrnoStatus(errno, fmt::format("list {}", directory));
+    if (found == nullptr) return names;
+    const std::string_view name = found->d_name;
+    if (name.starts_with(prefix)) names.emplace_back(name.substr(prefix.size()));
+  }
+}
 
 Status WriteError(int error, std::string_view attempted, const std::string& path) {
   if (error == ENOSPC || error == EDQUOT || error == EFBIG) {
@@ -42,8 +75,9 @@ Result<AuditFile> AuditFile::Create(const std::string& path) {
   UniqueFd fd(open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd && errno == ENOENT) {
     const std::string directory = ParentDirectory(path);
-    return Error(StatusCode::kNotFound, "create audit log {}: its directory is gone; put it back, or if it is lost: install -d -m 0700 {}", path,
-                 directory);
+    return Error(StatusCode::kNotFound,
+                 "create audit log {}: its directory is gone; put it back, or if it is lost: install -d -m 0700 {}",
+                 path, directory);
   }
   if (!fd) return WriteError(errno, "create audit log", path);
   if (Status named = SyncDirectory(ParentDirectory(path)); !named.ok()) {
@@ -133,15 +167,30 @@ Status MoveAuditFile(const std::string& from, const std::string& to) {
 }
 
 std::string AsideName(const std::string& path, std::string_view why, std::string_view time) {
-  std::string compact;  // 2026-01-01T00:00:00.000000Z as 20260101T000000Z
-  for (const char c : time.substr(0, time.find('.'))) {
-    if (c != '-' && c != ':') compact += c;
-  }
-  const std::string name = fmt::format("{}.{}-{}Z", path, why, compact);
+  const std::string name = fmt::format("{}.{}-{}", path, why, CompactTime(time));
   std::string unused = name;
   struct stat info {};
   for (int i = 2; lstat(unused.c_str(), &info) == 0; ++i) unused = fmt::format("{}-{}", name, i);
   return unused;
+}
+
+Result<std::string> NewestAside(const std::string& path, std::string_view since) {
+  const std::string earliest = since.empty() ? "" : CompactTime(since);
+  std::string newest, newest_order;
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesBeside(path));
+  for (const std::string& name : names) {
+    for (const std::string_view why : {"damaged-", "foreign-"}) {
+      if (!name.starts_with(why)) continue;
+      const std::string time = name.substr(why.size(), kCompactTime.size());
+      if (!HasForm(time, kCompactTime) || time < earliest) continue;
+      // Of one second the last: "…Z-10" comes after "…Z-9", and that after "…Z".
+      std::string order = fmt::format("{}{: >20}", time, name.substr(why.size() + time.size()));
+      if (order <= newest_order) continue;
+      newest = name;
+      newest_order = std::move(order);
+    }
+  }
+  return newest.empty() ? "" : fmt::format("{}.{}", path, newest);
 }
 
 std::string RotatedName(const std::string& path, uint64_t last_seq) {
@@ -149,24 +198,14 @@ std::string RotatedName(const std::string& path, uint64_t last_seq) {
 }
 
 Result<std::vector<RotatedAuditFile>> RotatedAuditFiles(const std::string& path) {
-  const std::string directory = ParentDirectory(path);
-  const std::string prefix = path.substr(path.rfind('/') + 1) + ".";
-  std::unique_ptr<DIR, decltype([](DIR* open) { closedir(open); })> dir(opendir(directory.c_str()));
-  if (dir == nullptr) return ErrnoStatus(errno, fmt::format("list {}", directory));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesBeside(path));
   std::vector<RotatedAuditFile> files;
-  while (true) {
-    errno = 0;
-    const dirent* found = readdir(dir.get());
-    if (found == nullptr && errno != 0) return ErrnoStatus(errno, fmt::format("list {}", directory));
-    if (found == nullptr) break;
-    const std::string_view name = found->d_name;
-    if (name.size() != prefix.size() + kSeqDigits || !name.starts_with(prefix)) continue;
-    const std::string digits(name.substr(prefix.size()));
-    if (digits.find_first_not_of("0123456789") != std::string::npos) continue;
+  for (const std::string& digits : names) {
+    if (digits.size() != kSeqDigits || digits.find_first_not_of("0123456789") != std::string::npos) continue;
     errno = 0;
     const uint64_t seq = std::strtoull(digits.c_str(), nullptr, 10);
     if (errno != 0 || seq == 0) continue;
-    files.push_back({fmt::format("{}/{}", directory, name), seq});
+    files.push_back({fmt::format("{}.{}", path, digits), seq});
   }
   std::sort(files.begin(), files.end(), [](const auto& a, const auto& b) { return a.last_seq < b.last_seq; });
   return files;

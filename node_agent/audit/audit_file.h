@@ -66,12 +66,15 @@ class AuditFile {
   bool rest_is_junk_ = false;  // what an Append left behind its end could not be taken back yet
 };
 
-// Renames without replacing anything. AlreadyExists when `to` is taken. An error means that nothing was renamed; that it
-// was is on the disk with the next Create() in the same directory, before anything is written there.
+// Renames without replacing anything. AlreadyExists when `to` is taken. An error means that nothing was renamed; that
+// it was is on the disk with the next Create() in the same directory, before anything is written there.
 Status MoveAuditFile(const std::string& from, const std::string& to);
 
 // "<path>.<why>-20260101T000000Z", with a number behind it when that is taken.
 std::string AsideName(const std::string& path, std::string_view why, std::string_view time);
+// The newest file that was set aside as damaged or foreign, not before `since` (a time as AsideName takes it, ""
+// for any); empty when there is none.
+Result<std::string> NewestAside(const std::string& path, std::string_view since);
 
 struct RotatedAuditFile {
   std::string path;

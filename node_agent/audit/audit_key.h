@@ -43,6 +43,8 @@ class AuditKey {
   static Result<AuditKey> LoadOrMake(const std::string& path);
 
   Result<AuditCheckpoint> Sign(const AuditHead& covered) const;
+  // As CheckCheckpoint with this key.
+  Status Check(const AuditCheckpoint& checkpoint) const { return CheckCheckpoint(checkpoint, key_.public_key()); }
   const std::string& id() const { return id_; }
 
  private:

@@ -77,8 +77,9 @@ class AuditLog {
 
   // Opens or makes the file and its key; blocks, for start-up. A torn last line is set aside in a file of its own. A
   // file that is damaged before that, or ends before the stored head, is set aside whole and a new one continues the
-  // chain: both are named in health() until the next start, and on record. An error only when nothing can be written or
-  // the key is unusable (it is never replaced).
+  // chain; a stored head that is older than all that is there is told (audit_recovery.h). Both are named in health()
+  // until the next start, and on record. An error only when nothing can be written, the key is unusable (it is never
+  // replaced), or another process has the log at this path open (FailedPrecondition).
   static Result<std::unique_ptr<AuditLog>> Open(AuditOptions options, EventLoop& loop, Clock& clock);
   virtual ~AuditLog() = default;
 

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "node_agent/audit/line_reader.h"
 #include "node_agent/base/fd.h"
 
@@ -16,12 +18,22 @@ struct Run {
   bool anchored = false;
   uint64_t since_checkpoint = 0;
   std::string checkpoint_line;  // the last one
+  uint64_t signed_seq = 0;
 };
 
 std::string KeyIdOf(const std::string& checkpoint_line) {
   if (checkpoint_line.empty()) return "";
   const Result<AuditLine> line = ParseAuditLine(checkpoint_line);
   return line.ok() && line->checkpoint ? line->checkpoint->key_id : "";
+}
+
+// The line that this checkpoint covers; 0 when it is not the line before, or the signature is not ours.
+uint64_t SignedBy(const std::string& checkpoint_line, const CheckpointTest& is_ours) {
+  if (checkpoint_line.empty()) return 0;
+  const Result<AuditLine> line = ParseAuditLine(checkpoint_line);
+  if (!line.ok() || !line->checkpoint || line->checkpoint->covered != AuditHead{line->seq - 1, line->prev_hash})
+    return 0;
+  return is_ours(*line->checkpoint) ? line->checkpoint->covered.seq : 0;
 }
 
 // Why `line` does not continue a run that ends at `end` (seq 0: any line may begin it); empty when it does.
@@ -38,19 +50,21 @@ std::string WhyNot(const LineReader::Line& line, const std::optional<AuditLink>&
 }  // namespace
 
 Result<AuditScan> ScanAuditFile(int fd, const std::string& path, const std::optional<AuditHead>& anchor,
-                                const std::function<void(IssuedSerial)>& on_issued) {
+                                const CheckpointTest& is_ours, const std::function<void(IssuedSerial)>& on_issued) {
   AuditScan scan;
   Run run;
   bool first_run = true;
   LineReader reader(fd, path);
   LineReader::Line line;
   const auto close_run = [&] {
-    if (run.anchored) scan.anchored_end = run.end;
+    if (run.signed_seq != 0) run.signed_seq = std::max(run.signed_seq, SignedBy(run.checkpoint_line, is_ours));
+    if ((run.anchored || run.signed_seq != 0) && run.end.seq > scan.trusted_end.seq) scan.trusted_end = run.end;
     if (!first_run) return;
     scan.end = run.end;
     scan.anchored = run.anchored;
     scan.since_checkpoint = run.since_checkpoint;
     scan.key_id = KeyIdOf(run.checkpoint_line);
+    scan.signed_seq = run.signed_seq;
     first_run = false;
   };
   while (true) {
@@ -82,6 +96,7 @@ Result<AuditScan> ScanAuditFile(int fd, const std::string& path, const std::opti
     if (kind == AuditKindName(AuditKind::kCheckpoint)) {
       run.since_checkpoint = 0;
       run.checkpoint_line = line.text;
+      if (run.signed_seq == 0) run.signed_seq = SignedBy(run.checkpoint_line, is_ours);
     } else if (kind == AuditKindName(AuditKind::kIssue) && (!anchor || link->seq > anchor->seq)) {
       const Result<AuditLine> parsed = ParseAuditLine(line.text);
       if (parsed.ok() && parsed->issued) on_issued(*parsed->issued);
@@ -114,9 +129,10 @@ Result<AuditFileEnds> ReadAuditFileEnds(const std::string& path) {
   if (!tail.ends_with('\n')) return not_log;
   tail.pop_back();
   const std::string_view last = std::string_view(tail).substr(tail.rfind('\n') + 1);
-  const std::optional<AuditLink> link = PeekAuditLink(last);
-  if (!link) return not_log;
-  ends.last.seq = link->seq;
+  const Result<AuditLine> parsed = ParseAuditLine(last);
+  if (!parsed.ok()) return not_log;
+  ends.last.seq = parsed->seq;
+  ends.last_time = parsed->time;
   ASSIGN_OR_RETURN(ends.last.hash, HashAuditLine(last));
   return ends;
 }

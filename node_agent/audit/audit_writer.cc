@@ -20,7 +20,9 @@ Result<std::unique_ptr<AuditWriter>> AuditWriter::Open(AuditOptions options, Wal
   RETURN_IF_ERROR(Annotate(CheckTrustedDirectory(directory), "audit log"));
   ASSIGN_OR_RETURN(AuditLock lock, AuditLock::Acquire(options.path));
   ASSIGN_OR_RETURN(AuditKey key, AuditKey::LoadOrMake(options.key_path));
-  ASSIGN_OR_RETURN(AuditRecovery found, RecoverAuditLog(options.path, options.stored_head, now));
+  ASSIGN_OR_RETURN(AuditRecovery found,
+                   RecoverAuditLog(options.path, options.stored_head, now,
+                                   [&key](const AuditCheckpoint& checkpoint) { return key.Check(checkpoint).ok(); }));
   std::unique_ptr<AuditWriter> writer(
       new AuditWriter(std::move(options), std::move(lock), std::move(key), std::move(found)));
   writer->RestoreReserve();

@@ -19,19 +19,83 @@ class AuditRecoveryTest : public AuditTest {
   AuditHead stored;
 };
 
-TEST_F(AuditRecoveryTest, GoesOnSilentlyAfterACrash) {
+TEST_F(AuditRecoveryTest, GoesOnSilentlyWhenTheStateRemembersTheLastLine) {
   Make(5);
   const size_t before = Lines().size();
   options.stored_head = stored;
   Open();
   EXPECT_EQ(log->health().level, HealthLevel::kGood) << log->health().text;
   EXPECT_THAT(Lines(), SizeIs(before));
-  Close();
-  options.stored_head = HeadOf(Lines()[2]);  // the store was behind
+  ASSERT_TRUE(Write(Record("more")).ok());
+  ASSERT_TRUE(Seal().ok());  // a clean stop: what the listener heard last is the last line
+  ASSERT_TRUE(RunUntil(loop, [&] { return heads.back() == HeadOf(Lines().back()); }));
+  const size_t sealed = Lines().size();
+  options.stored_head = heads.back();
+  Open();
+  EXPECT_THAT(Lines(), SizeIs(sealed));
+}
+
+TEST_F(AuditRecoveryTest, LinesThatTheStateDoesNotRememberArePutOnRecordAsTakenByTheirChainAlone) {
+  Make(5);
+  options.stored_head = HeadOf(Lines()[2]);
   Open();
   EXPECT_EQ(log->health().level, HealthLevel::kGood) << log->health().text;
+  const nlohmann::json note = FirstNew(6);
+  EXPECT_EQ(note["kind"], "audit");
+  EXPECT_EQ(note["action"], "continue");
+  EXPECT_EQ(note["resource"], options.path);
+  EXPECT_EQ(note["reason"],
+            "the state remembers seq 3; 3 further lines up to seq 6 were found and are taken by their chain alone");
+  ASSERT_TRUE(Seal().ok());  // seq 8 covers 7
+  WriteMany(2);
+  Open();
+  EXPECT_EQ(FirstNew(10)["reason"],
+            "the state remembers seq 3; 7 further lines up to seq 10 were found: those up to seq 7 are signed, the "
+            "others are taken by their chain alone");
   WriteMany(1);
   EXPECT_THAT(Verify().problems, IsEmpty());
+}
+
+// As a kill leaves it between moving the file aside and the first line of the next.
+TEST_F(AuditRecoveryTest, AFileThatWasSetAsideAndIsOnNoRecordIsNamedByTheNextStart) {
+  for (const bool empty_file : {false, true}) {
+    std::filesystem::remove_all(dir.Path("audit"));
+    options.stored_head.reset();
+    Make(6);
+    const std::string aside = AsideName(options.path, "damaged", FormatAuditTime(clock.WallNow()));
+    options.stored_head = HeadOf(Lines()[2]);
+    std::filesystem::rename(options.path, aside);
+    if (empty_file) dir.Write("audit/audit.jsonl", "", 0600);
+    Open();
+    EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
+    EXPECT_THAT(log->health().text, HasSubstr("lanyard audit verify " + aside));
+    EXPECT_EQ(FirstNew(0)["resource"], aside);
+    EXPECT_EQ(FirstNew(0)["seq"], stored.seq + 1) << "the numbers in it are not used again";
+    EXPECT_EQ(FirstNew(0)["prev_hash"], stored.hash);
+    Close();
+  }
+}
+
+TEST_F(AuditRecoveryTest, AFileThatWasSetAsideBeforeTheNewestRotatedOneIsNotNamedAgain) {
+  Make(3);
+  dir.Write("audit/audit.jsonl.damaged-20260101T000000Z", "x", 0600);
+  dir.Write("audit/audit.jsonl.damaged-later", "x", 0600);
+  clock.Advance(1min);
+  options.stored_head = stored;
+  options.rotate_bytes = 1000;
+  Open();
+  while (Names(".jsonl.0").empty()) WriteMany(1);
+  Close();
+  std::filesystem::remove(options.path);
+  options.stored_head = HeadOf(LinesOf(Names(".jsonl.0")[0]).back());
+  Open();
+  EXPECT_EQ(log->health().text, "");
+  Close();
+  std::filesystem::remove(options.path);
+  dir.Write("audit/audit.jsonl.foreign-20260101T000100Z-9", "x", 0600);
+  dir.Link("/etc/passwd", "audit/audit.jsonl.foreign-20260101T000100Z-10");
+  Open();
+  EXPECT_THAT(log->health().text, HasSubstr("audit.jsonl.foreign-20260101T000100Z-10 was set aside"));
 }
 
 TEST_F(AuditRecoveryTest, PutsOnRecordThatNothingRemembersHowFarTheLogHadCome) {
