@@ -174,14 +174,14 @@ class FileAuditLog : public AuditLog {
     if (!extents.empty()) current_ = extents.back();
     latest_ = std::move(report);
     RetryWhileBroken();
-    // A callback may destroy this log.
+    // A callback may destroy this log. The head comes first: who flushes the state when Seal() answers, flushes it too.
     const std::weak_ptr<char> alive = alive_;
+    TellHead();
+    if (alive.expired()) return;
     for (auto& [done, status] : answers) {
       std::move(done)(std::move(status));
       if (alive.expired()) return;
     }
-    TellHead();
-    if (alive.expired()) return;
     std::erase_if(tails_, [](const std::weak_ptr<AuditTail>& tail) { return tail.expired(); });
     const std::vector<std::weak_ptr<AuditTail>> tails = tails_;
     for (const std::weak_ptr<AuditTail>& weak : tails) {

@@ -100,6 +100,15 @@ TEST_F(AuditLogTest, SealEndsWithACheckpointOverEverythingBefore) {
   EXPECT_EQ(Lines().size(), 22u) << "nothing new to sign";
 }
 
+TEST_F(AuditLogTest, TheHeadIsToldBeforeSealAnswers) {
+  Open();
+  WriteMany(2);
+  std::optional<AuditHead> told;
+  log->Seal([&](const Status&) { told = heads.empty() ? AuditHead{} : heads.back(); });
+  ASSERT_TRUE(RunUntil(loop, [&] { return told.has_value(); }));
+  EXPECT_EQ(*told, HeadOf(Lines().back())) << "a clean stop leaves no line that the state does not remember";
+}
+
 TEST_F(AuditLogTest, RotatesIntoFilesThatVerifyAsOneChain) {
   options.rotate_bytes = 3000;
   options.checkpoint_lines = 1000;
