@@ -30,7 +30,8 @@ class AccessLog {
   // Joins the records of one call; unique over restarts.
   std::string NewCorrelationId();
 
-  // `done` runs on the loop when all of `records` are written, or with the reason why not.
+  // `done` runs on the loop when all of `records` are written, or with the reason why not: at the latest after
+  // kDiskPatience.
   void Grant(std::vector<AuditRecord> records, AuditLog::Done done);
   // `record` has kind, caller and resource; `why` is what the caller is told, `found` what it is not.
   void Deny(AuditRecord record, const Status& why, std::string_view found);
@@ -60,7 +61,7 @@ class AccessLog {
   uint64_t denials_ = 0;
   uint64_t grants_ = 0;
   std::map<Key, Counted> counted_;  // under a user's "": of more kinds than one user may have
-  Counted rest_;  // of more kinds than counted_ may hold
+  Counted rest_;                    // of more kinds than counted_ may hold
   std::unique_ptr<Clock::Alarm> alarm_;
 };
 

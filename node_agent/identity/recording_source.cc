@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node_agent/base/duration.h"
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/text.h"
@@ -19,6 +20,11 @@ Status NotRecorded(const Status& why) {
                Message(why));
 }
 
+Status DiskIsSilent() {
+  return Error(StatusCode::kUnavailable, "the disk has not answered for {}; see whether it does",
+               FormatDuration(kDiskPatience));
+}
+
 }  // namespace
 
 RecordingSource::RecordingSource(IdentitySource& source, StateStore& state, AuditLog& audit, Clock& clock,
@@ -31,42 +37,55 @@ void RecordingSource::Issue(IssueRequest request, IssueDone done) {
                           done = std::move(done)](Result<X509Svid> svid) mutable {
     if (alive.expired()) return;
     if (!svid.ok()) return std::move(done)(svid.status());
-    OnSigned(cause, entry, *std::move(svid), std::move(done));
+    Record(std::make_shared<Ask>(Ask{.cause = cause,
+                                     .issued = std::make_shared<Issued>(ToIssued(*svid, *entry, cause)),
+                                     .svid = *std::move(svid),
+                                     .done = std::move(done)}));
   });
 }
 
-void RecordingSource::OnSigned(IssueCause cause, const EntryPtr& entry, X509Svid svid, IssueDone done) {
-  auto issued = std::make_shared<Issued>();
-  issued->serial = {.authority = Hex(svid.leaf().authority_key_id()),
-                    .serial = svid.serial_hex(),
-                    .spiffe_id = svid.id().str(),
-                    .not_after = svid.not_after()};
-  issued->record = {.kind = AuditKind::kIssue,
-                    .decision = AuditDecision::kAllow,
-                    .reason = cause == IssueCause::kRenewal ? "renewal" : "new",
-                    .spiffe_id = svid.id().str(),
-                    .owner = entry->owner ? entry->owner->business : "",
-                    .serial = svid.serial_hex(),
-                    .authority = issued->serial.authority,
-                    .not_after = svid.not_after()};
+RecordingSource::Issued RecordingSource::ToIssued(const X509Svid& svid, const Entry& entry, IssueCause cause) {
+  const std::string authority = Hex(svid.leaf().authority_key_id());
+  return {.serial = {.authority = authority,
+                     .serial = svid.serial_hex(),
+                     .spiffe_id = svid.id().str(),
+                     .not_after = svid.not_after()},
+          .record = {.kind = AuditKind::kIssue,
+                     .decision = AuditDecision::kAllow,
+                     .reason = cause == IssueCause::kRenewal ? "renewal" : "new",
+                     .spiffe_id = svid.id().str(),
+                     .owner = entry.owner ? entry.owner->business : "",
+                     .serial = svid.serial_hex(),
+                     .authority = authority,
+                     .not_after = svid.not_after()}};
+}
+
+void RecordingSource::Record(AskPtr ask) {
+  if (!backlog_.empty() && ask->cause == IssueCause::kRenewal) return Finish(ask, why_unwritten_);
+  ask->patience = clock_.CallAfter(kDiskPatience, [this, weak = std::weak_ptr<Ask>(ask)] {
+    if (const AskPtr late = weak.lock()) Finish(late, DiskIsSilent());
+  });
   if (!backlog_.empty()) {
-    if (cause == IssueCause::kRenewal) {
-      const Status kept = Keep(std::move(issued), why_unwritten_);
-      return kept.ok() ? std::move(done)(std::move(svid)) : std::move(done)(kept);
-    }
-    waiting_.push_back({std::move(issued), std::move(svid), std::move(done)});
+    waiting_.push_back(std::move(ask));
     return WriteBacklog();
   }
-  Write(issued, [this, cause, issued, svid = std::move(svid), done = std::move(done)](Status status) mutable {
-    if (!status.ok() && cause == IssueCause::kRenewal) status = Keep(std::move(issued), status);
-    if (!status.ok()) return std::move(done)(NotRecorded(status));
-    std::move(done)(std::move(svid));
-  });
+  Write(ask->issued, [this, ask](Status status) { Finish(ask, std::move(status)); });
+}
+
+void RecordingSource::Finish(const AskPtr& ask, Status written) {
+  if (!ask->done) return;
+  ask->patience.reset();
+  IssueDone done = std::exchange(ask->done, nullptr);
+  if (!written.ok() && ask->cause == IssueCause::kRenewal) written = Keep(ask->issued, written);
+  if (!written.ok()) return std::move(done)(NotRecorded(written));
+  std::move(done)(std::move(ask->svid));
 }
 
 void RecordingSource::Write(const std::shared_ptr<Issued>& issued, absl::AnyInvocable<void(Status) &&> done) {
+  issued->writing = true;
   const size_t parts = (issued->in_state ? 0u : 1u) + (issued->in_audit ? 0u : 1u);
-  const Join join(parts, [alive = std::weak_ptr<void>(alive_), done = std::move(done)](Status status) mutable {
+  const Join join(parts, [issued, alive = std::weak_ptr<void>(alive_), done = std::move(done)](Status status) mutable {
+    issued->writing = false;
     if (!alive.expired()) std::move(done)(std::move(status));
   });
   if (!issued->in_state) {
@@ -93,44 +112,51 @@ Status RecordingSource::Keep(std::shared_ptr<Issued> issued, const Status& why) 
     why_unwritten_ = why;
   }
   backlog_.push_back(std::move(issued));
-  if (!retry_) retry_ = clock_.CallAfter(kRetryEvery, [this] { WriteBacklog(); });
+  if (!retry_) RetryLater();
   return OkStatus();
 }
 
+void RecordingSource::RetryLater() {
+  retry_ = clock_.CallAfter(kRetryEvery, [this] { WriteBacklog(); });
+}
+
 void RecordingSource::WriteBacklog() {
-  if (writing_backlog_ || backlog_.empty()) return;
+  if (writing_backlog_) return;
+  std::vector<std::shared_ptr<Issued>> batch;
+  for (const std::shared_ptr<Issued>& issued : backlog_) {
+    if (batch.size() == kBacklogBatch) break;
+    if (!issued->writing && !issued->written()) batch.push_back(issued);  // else it is with a disk that was silent
+  }
+  if (batch.empty()) return OnBacklogWritten(OkStatus());
   writing_backlog_ = true;
   retry_.reset();
-  const size_t count = std::min(backlog_.size(), kBacklogBatch);
-  const Join join(count, [this, count](Status status) { OnBacklogWritten(count, status); });
-  // Write() may not answer at once, but let nothing depend on it: the deque is not looked at while it answers.
-  const std::vector<std::shared_ptr<Issued>> batch(backlog_.begin(), backlog_.begin() + static_cast<ptrdiff_t>(count));
+  const Join join(batch.size(), [this](const Status& status) {
+    writing_backlog_ = false;
+    OnBacklogWritten(status);
+  });
   for (const auto& issued : batch) Write(issued, join.Part());
 }
 
-void RecordingSource::OnBacklogWritten(std::size_t tried, const Status& status) {
-  writing_backlog_ = false;
-  const auto tried_end = backlog_.begin() + static_cast<ptrdiff_t>(tried);
-  const auto written = [](const std::shared_ptr<Issued>& issued) { return issued->in_state && issued->in_audit; };
-  backlog_.erase(std::remove_if(backlog_.begin(), tried_end, written), tried_end);
+void RecordingSource::OnBacklogWritten(const Status& status) {
+  const size_t before = backlog_.size();
+  std::erase_if(backlog_, [](const std::shared_ptr<Issued>& issued) { return issued->written(); });
   if (!status.ok()) {
     why_unwritten_ = status;
-    retry_ = clock_.CallAfter(kRetryEvery, [this] { WriteBacklog(); });
+    RetryLater();
     const std::weak_ptr<void> alive = alive_;
-    for (Waiting& waiting : std::exchange(waiting_, {})) {
-      std::move(waiting.done)(NotRecorded(status));
+    for (const AskPtr& ask : std::exchange(waiting_, {})) {
+      Finish(ask, status);
       if (alive.expired()) return;
     }
     return;
   }
-  if (!backlog_.empty()) return WriteBacklog();
-  LANYARD_LOG_INFO("all renewals are on record again");
+  if (!backlog_.empty()) return backlog_.size() < before ? WriteBacklog() : RetryLater();
+  if (before > 0) LANYARD_LOG_INFO("all renewals are on record again");
   why_unwritten_ = OkStatus();
-  for (Waiting& waiting : std::exchange(waiting_, {})) {
-    Write(waiting.issued, [svid = std::move(waiting.svid), done = std::move(waiting.done)](Status now_written) mutable {
-      if (!now_written.ok()) return std::move(done)(NotRecorded(now_written));
-      std::move(done)(std::move(svid));
-    });
+  retry_.reset();
+  for (const AskPtr& ask : std::exchange(waiting_, {})) {
+    if (!ask->done) continue;
+    Write(ask->issued, [this, ask](Status written) { Finish(ask, std::move(written)); });
   }
 }
 

@@ -3,7 +3,8 @@
 // Stands around a source. What that source has signed is handed on when its serial is in the state store and an "issue"
 // record is in the audit log; both are written at the same time. When they cannot be written (a full disk), a new
 // identity is refused, while a renewal is handed on and what should have been written waits in a bounded buffer: it is
-// written first, in its order, as soon as there is room again. A full buffer ends renewals too. What is in the buffer
+// written first, in its order, as soon as there is room again. A disk that does not answer within kDiskPatience counts
+// as one that cannot be written. A full buffer ends renewals too. What is in the buffer
 // is lost when the agent is killed before there is room: at most kMostUnwritten renewals, and only during an outage
 // that health() names.
 //
@@ -42,24 +43,36 @@ class RecordingSource final : public IdentitySource {
   std::size_t unwritten() const { return backlog_.size(); }
 
  private:
+  // What is to be written of one SVID.
   struct Issued {
     IssuedSerial serial;
     AuditRecord record;
     bool in_state = false;
     bool in_audit = false;
+    bool writing = false;
+
+    bool written() const { return in_state && in_audit; }
   };
-  struct Waiting {
+  // An SVID on its way to whoever asked for it.
+  struct Ask {
+    IssueCause cause;
     std::shared_ptr<Issued> issued;
     X509Svid svid;
-    IssueDone done;
+    IssueDone done;  // empty once it was answered
+    std::unique_ptr<Clock::Alarm> patience{};
   };
+  using AskPtr = std::shared_ptr<Ask>;
 
-  void OnSigned(IssueCause cause, const EntryPtr& entry, X509Svid svid, IssueDone done);
+  static Issued ToIssued(const X509Svid& svid, const Entry& entry, IssueCause cause);
+  void Record(AskPtr ask);
+  // Answers `ask`, unless that was done before: with the SVID if it was written, or is a renewal that can be kept.
+  void Finish(const AskPtr& ask, Status written);
   // Writes what of `issued` is not written yet; `done` on the loop, never if this is destroyed first.
   void Write(const std::shared_ptr<Issued>& issued, absl::AnyInvocable<void(Status) &&> done);
   Status Keep(std::shared_ptr<Issued> issued, const Status& why);
   void WriteBacklog();
-  void OnBacklogWritten(std::size_t tried, const Status& status);
+  void OnBacklogWritten(const Status& status);
+  void RetryLater();
 
   IdentitySource& source_;
   StateStore& state_;
@@ -67,7 +80,7 @@ class RecordingSource final : public IdentitySource {
   Clock& clock_;
   const std::size_t most_unwritten_;
   std::deque<std::shared_ptr<Issued>> backlog_;
-  std::vector<Waiting> waiting_;  // new identities, for the backlog to be written first
+  std::vector<AskPtr> waiting_;  // new identities, for the backlog to be written first
   bool writing_backlog_ = false;
   Status why_unwritten_;
   std::unique_ptr<Clock::Alarm> retry_;

@@ -9,6 +9,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -47,6 +48,9 @@ struct StateStats {
   std::optional<WallTime> last_commit;
   uint64_t bytes = 0;  // on disk, database and its journal
 };
+
+// Writes may wait for a disk that does not answer for as long as that lasts. Who cannot wait gives up after this time.
+inline constexpr std::chrono::seconds kDiskPatience{5};
 
 class StateStore {
  public:

@@ -26,7 +26,9 @@ class FakeAuditLog : public AuditLog {
     } else if (!done) {
       ++lost;
     }
-    if (done) loop_.Post([answer, done = std::move(done)]() mutable { std::move(done)(answer); });
+    if (!done) return;
+    if (silent) return unanswered_.push_back(std::move(done));
+    loop_.Post([answer, done = std::move(done)]() mutable { std::move(done)(answer); });
   }
   using AuditLog::Append;
   void Seal(Done done) override {
@@ -56,6 +58,7 @@ class FakeAuditLog : public AuditLog {
     return found;
   }
 
+  bool silent = false;       // nothing is answered, ever
   Status broken;             // what records are answered with
   Status broken_in_reserve;  // the same for those that may use the reserve
   std::vector<AuditRecord> records;
@@ -65,6 +68,7 @@ class FakeAuditLog : public AuditLog {
 
  private:
   EventLoop& loop_;
+  std::vector<Done> unanswered_;
   std::vector<IssuedSerial> none_;
   Histogram histogram_{LatencyBuckets()};
 };
@@ -75,7 +79,14 @@ class FakeStateStore : public StateStore {
 
   void RecordIssued(IssuedSerial issued, Done done) override {
     if (broken.ok()) serials.push_back(std::move(issued));
-    loop_.Post([answer = broken, done = std::move(done)]() mutable { std::move(done)(answer); });
+    auto answer = [answer = broken, done = std::move(done)]() mutable { std::move(done)(answer); };
+    if (silent) return unanswered_.push_back(std::move(answer));
+    loop_.Post(std::move(answer));
+  }
+  // The disk answers what it has not answered while it was silent.
+  void Answer() {
+    silent = false;
+    for (auto& answer : std::exchange(unanswered_, {})) loop_.Post(std::move(answer));
   }
   void SaveAuditHead(AuditHead) override {}
   void Flush(Done done) override {
@@ -86,12 +97,14 @@ class FakeStateStore : public StateStore {
   HealthReport health() const override { return report; }
 
   Status broken;
+  bool silent = false;  // nothing is answered
   std::vector<IssuedSerial> serials;
   StateStats shown;
   HealthReport report;
 
  private:
   EventLoop& loop_;
+  std::vector<EventLoop::Task> unanswered_;
   Histogram histogram_{LatencyBuckets()};
 };
 

@@ -103,6 +103,58 @@ TEST_F(RecordingSourceTest, OnlyThePartThatFailedIsWrittenAgain) {
   EXPECT_EQ(audit_.records.size(), 1u);
 }
 
+TEST_F(RecordingSourceTest, ADiskThatDoesNotAnswerHoldsNoRenewalUpAndIsNotWrittenTwice) {
+  state_.silent = true;
+  std::optional<Result<X509Svid>> answer;
+  source_.Issue({.entry = MakeEntry("bot"), .ttl = 60s, .cause = IssueCause::kRenewal},
+                [&](Result<X509Svid> svid) { answer = std::move(svid); });
+  world_.Pass(4s);
+  EXPECT_FALSE(answer);
+  world_.Pass(2s);
+  ASSERT_TRUE(answer);
+  EXPECT_TRUE(answer->ok()) << answer->status();
+  EXPECT_EQ(source_.unwritten(), 1u);
+  EXPECT_THAT(source_.health().text, HasSubstr("has not answered"));
+  world_.Pass(10s);
+  EXPECT_EQ(state_.serials.size(), 1u) << "asked again while the disk still had the first";
+
+  state_.Answer();
+  world_.Pass(3s);
+  EXPECT_EQ(source_.unwritten(), 0u);
+  EXPECT_EQ(audit_.records.size(), 1u);
+  EXPECT_EQ(source_.health().level, HealthLevel::kGood);
+}
+
+TEST_F(RecordingSourceTest, ANewIdentityIsRefusedByADiskThatDoesNotAnswer) {
+  state_.silent = true;
+  std::optional<Result<X509Svid>> answer;
+  source_.Issue({.entry = MakeEntry("bot"), .ttl = 60s}, [&](Result<X509Svid> svid) { answer = std::move(svid); });
+  world_.Pass(6s);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status().code(), StatusCode::kUnavailable);
+  state_.Answer();
+  world_.Pass(1s);
+  EXPECT_EQ(source_.unwritten(), 0u);
+}
+
+TEST_F(RecordingSourceTest, WhileTheBacklogIsWithASilentDiskRenewalsGoOnAndNewIdentitiesAreRefused) {
+  BreakDisk();
+  ASSERT_TRUE(Issue("old", IssueCause::kRenewal).ok());
+  RepairDisk();
+  state_.silent = true;
+  world_.Pass(3s);  // the backlog is on its way to the disk
+  EXPECT_TRUE(Issue("old", IssueCause::kRenewal).ok());
+  std::optional<Result<X509Svid>> answer;
+  source_.Issue({.entry = MakeEntry("new"), .ttl = 60s}, [&](Result<X509Svid> svid) { answer = std::move(svid); });
+  world_.Pass(6s);
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(answer->ok());
+  state_.Answer();
+  world_.Pass(5s);
+  EXPECT_EQ(source_.unwritten(), 0u);
+  EXPECT_EQ(audit_.records.size(), 2u) << "the refused one was never handed out";
+}
+
 TEST_F(RecordingSourceTest, WhatCannotBeSignedIsNotOnRecord) {
   signer_.failure = Error(StatusCode::kUnavailable, "no authority");
   EXPECT_FALSE(Issue("bot", IssueCause::kNew).ok());

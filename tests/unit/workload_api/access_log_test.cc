@@ -14,7 +14,9 @@ using std::chrono::seconds;
 class AccessLogTest : public testing::Test {
  protected:
   void Deny(uid_t uid, std::string_view found, pid_t pid = 7) {
-    AuditRecord record{.kind = AuditKind::kFetch, .caller = AuditCaller{.pid = pid, .uid = uid, .selectors = {}}, .resource = "/Fetch"};
+    AuditRecord record{.kind = AuditKind::kFetch,
+                       .caller = AuditCaller{.pid = pid, .uid = uid, .selectors = {}},
+                       .resource = "/Fetch"};
     access_.Deny(std::move(record), Error(StatusCode::kPermissionDenied, "no entry"), found);
   }
   uint64_t CountOnRecord() const {
@@ -95,7 +97,8 @@ TEST_F(AccessLogTest, OneUserWhoVariesWhatIsFoundNeitherFloodsTheRecordNorHidesT
 TEST_F(AccessLogTest, CountsOnTheWayAreWrittenWhenItEnds) {
   {
     AccessLog access(audit_, clock_);
-    AuditRecord record{.kind = AuditKind::kFetch, .caller = AuditCaller{.pid = 7, .uid = 1, .selectors = {}}, .resource = "/Fetch"};
+    AuditRecord record{
+        .kind = AuditKind::kFetch, .caller = AuditCaller{.pid = 7, .uid = 1, .selectors = {}}, .resource = "/Fetch"};
     for (int i = 0; i < 3; ++i) access.Deny(record, Error(StatusCode::kPermissionDenied, "no"), "");
   }
   EXPECT_EQ(CountOnRecord(), 3u);
@@ -109,6 +112,17 @@ TEST_F(AccessLogTest, AGrantIsAnsweredOnlyWhenEveryRecordOfItIsWritten) {
   RunUntilIdle(loop_);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->code(), StatusCode::kResourceExhausted);
+}
+
+TEST_F(AccessLogTest, AGrantIsRefusedByADiskThatDoesNotAnswer) {
+  audit_.silent = true;
+  std::vector<Status> answers;
+  access_.Grant({AuditRecord{}, AuditRecord{}}, [&](Status status) { answers.push_back(std::move(status)); });
+  clock_.Advance(kDiskPatience - seconds(1));
+  EXPECT_TRUE(answers.empty());
+  clock_.Advance(seconds(2));
+  ASSERT_EQ(answers.size(), 1u);
+  EXPECT_EQ(answers[0].code(), StatusCode::kUnavailable);
 }
 
 TEST_F(AccessLogTest, CorrelationIdsOfTwoRunsDiffer) {
