@@ -189,6 +189,7 @@ workload_socket: {path: "$socket"}
 admin_socket: {path: "$admin_socket"}
 svid: {x509_ttl: $ttl}
 registry: {paths: ["$home/registry.d"]}
+audit: {checkpoint_interval: 5s}
 endpoints: {metrics: "127.0.0.1:0", health: "127.0.0.1:0"}  # any free port, so that nothing else is in the way
 CONFIG
 

@@ -37,8 +37,8 @@ class RegistryStore {
   // line.
   void Reload(absl::AnyInvocable<void(Status)> done = nullptr);
 
-  // From now on the registry is what lies at `paths`; reads it, and `done` as for Reload(). When the new paths cannot be
-  // watched nothing changes, and `done` gets the error.
+  // From now on the registry is what lies at `paths`; reads it, and `done` as for Reload(). When the new paths cannot
+  // be watched nothing changes, and `done` gets the error.
   void SetPaths(std::vector<std::string> paths, absl::AnyInvocable<void(Status)> done = nullptr);
 
   // What is wrong now, for `lanyard health`: broken files, and a watch that could not be set. Empty: all is well.

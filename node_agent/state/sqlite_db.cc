@@ -30,7 +30,8 @@ Status SqliteError(sqlite3* db, int code) {
     }
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return Error(StatusCode::kUnavailable, "another program holds it locked (sqlite {}): end its transaction, or the program", code);
+      return Error(StatusCode::kUnavailable,
+                   "another program holds it locked (sqlite {}): end its transaction, or the program", code);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return Error(StatusCode::kDataLoss, "{} (sqlite {})", text, code);

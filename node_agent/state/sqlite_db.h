@@ -1,7 +1,8 @@
 // One connection to an SQLite database, its statements, and its errors as Status.
 //
 // Codes: SQLITE_FULL (and whatever else failed for want of space) is ResourceExhausted "disk full"; READONLY, IOERR,
-// CANTOPEN, BUSY and NOMEM are Unavailable; CORRUPT and NOTADB are DataLoss; what is left is a mistake of ours, Internal.
+// CANTOPEN, BUSY and NOMEM are Unavailable; CORRUPT and NOTADB are DataLoss; what is left is a mistake of ours,
+// Internal.
 //
 // SQLite's locks are POSIX locks, which a process loses as soon as it closes any descriptor of the file: while a
 // connection is open, nothing else in this process may open and close the same file. stat(2) is harmless.
