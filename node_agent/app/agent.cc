@@ -92,10 +92,8 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
       if (!status.ok()) LANYARD_LOG_ERROR("put a serial from the audit log back into the state: {}", Message(status));
     });
   }
-  const bool used_before = !state->made_anew();
-  const bool has_authority = ReadCa(CaOptionsOf(config), config.data_dir, clock.WallNow()).ok();
   ASSIGN_OR_RETURN(auto ca, MakeEmbeddedCa(CaOptionsOf(config), lock, loop, clock));
-  const auto authority = used_before && !has_authority ? AuthorityAtStart::kMissing : AuthorityAtStart::kThere;
+  const auto authority = ca->made_anew() && !state->made_anew() ? AuthorityAtStart::kMissing : AuthorityAtStart::kThere;
   ASSIGN_OR_RETURN(
       auto registry,
       RegistryStore::Open(loop, clock, {.trust_domain = config.trust_domain, .paths = config.registry_paths}));

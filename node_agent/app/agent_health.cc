@@ -14,9 +14,10 @@ void Add(std::vector<HealthFinding>& findings, std::string component, HealthRepo
   findings.push_back({std::move(component), report.level, std::move(report.text), std::move(remedy)});
 }
 
-std::string DiskRemedy(const HealthReport& report) {
+void AddDisk(std::vector<HealthFinding>& findings, std::string component, HealthReport report) {
   const std::string_view at_once = report.level == HealthLevel::kBroken ? "make room or repair the disk; " : "";
-  return fmt::format("{}see \"Bad days\" in docs/OPERATIONS.md", at_once);
+  Add(findings, std::move(component), std::move(report),
+      fmt::format("{}see \"Bad days\" in docs/OPERATIONS.md", at_once));
 }
 
 void AddKernel(std::vector<HealthFinding>& findings) {
@@ -61,8 +62,8 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
          "start"});
   }
   Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
-  Add(findings, "state", sources.state.health(), DiskRemedy(sources.state.health()));
-  Add(findings, "audit", sources.audit.health(), DiskRemedy(sources.audit.health()));
+  AddDisk(findings, "state", sources.state.health());
+  AddDisk(findings, "audit", sources.audit.health());
   Add(findings, "record", sources.record.record_health(), "see state and audit");
   for (const std::string& problem : sources.broken_config) {
     findings.push_back({"configuration", HealthLevel::kDegraded, problem,

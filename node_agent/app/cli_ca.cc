@@ -80,11 +80,11 @@ int Print(const std::vector<Authority>& authorities, OutputFormat output, const 
       nlohmann::json one = {{"id", authority.id},
                             {"phase", authority.phase},
                             {"key_type", authority.key_type},
-                            {"not_before", FormatTime(authority.not_before)},
-                            {"not_after", FormatTime(authority.not_after)},
+                            {"not_before", Utc(authority.not_before)},
+                            {"not_after", Utc(authority.not_after)},
                             {"source", authority.source}};
-      if (authority.signs_from) one["signs_from"] = FormatTime(*authority.signs_from);
-      if (authority.keep_until) one["keep_until"] = FormatTime(*authority.keep_until);
+      if (authority.signs_from) one["signs_from"] = Utc(*authority.signs_from);
+      if (authority.keep_until) one["keep_until"] = Utc(*authority.keep_until);
       list.push_back(std::move(one));
     }
     PrintJson(console, {{"authorities", std::move(list)}});
@@ -97,8 +97,8 @@ int Print(const std::vector<Authority>& authorities, OutputFormat output, const 
     if (authority.signs_from) next = "signs " + FormatDistance(*authority.signs_from, now);
     if (authority.keep_until) next = "leaves the bundle " + FormatDistance(*authority.keep_until, now);
     rows.push_back({Printable(authority.id), authority.phase, Printable(authority.key_type),
-                    fmt::format("{} ({})", FormatTime(authority.not_after), FormatDistance(authority.not_after, now)),
-                    next, Printable(authority.source)});
+                    fmt::format("{} ({})", Utc(authority.not_after), FormatDistance(authority.not_after, now)), next,
+                    Printable(authority.source)});
   }
   PrintTable(console, rows);
   return kExitOk;

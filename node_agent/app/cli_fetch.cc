@@ -42,14 +42,10 @@ grpc::Status ReadFirst(const std::string& path, std::chrono::milliseconds timeou
 }
 
 nlohmann::json SvidAsJson(const FetchedSvid& fetched) {
-  return {{"spiffe_id", fetched.svid.id().str()},
-          {"hint", fetched.hint},
-          {"serial", fetched.svid.serial_hex()},
-          {"not_before", FormatTime(fetched.svid.not_before())},
-          {"not_after", FormatTime(fetched.svid.not_after())},
-          {"key_type", KeyTypeName(fetched.svid.key().type())},
-          {"x509_svid", fetched.svid.ChainPem()},
-          {"bundle", fetched.bundle.X509Pem()}};
+  return {{"spiffe_id", fetched.svid.id().str()},       {"hint", fetched.hint},
+          {"serial", fetched.svid.serial_hex()},        {"not_before", Utc(fetched.svid.not_before())},
+          {"not_after", Utc(fetched.svid.not_after())}, {"key_type", KeyTypeName(fetched.svid.key().type())},
+          {"x509_svid", fetched.svid.ChainPem()},       {"bundle", fetched.bundle.X509Pem()}};
 }
 
 void PrintAsJson(const FetchedSvids& fetched, const Console& console) {
@@ -68,9 +64,8 @@ void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& con
     console.out << fmt::format(
         "  serial       {}\n  valid from   {}\n  valid until  {} ({})\n  key          {}\n  chain        {}\n  bundle  "
         "     {}\n",
-        svid.serial_hex(), FormatTime(svid.not_before()), FormatTime(svid.not_after()),
-        FormatDistance(svid.not_after(), now), KeyTypeName(svid.key().type()),
-        Count(svid.chain().size(), "certificate", "certificates"),
+        svid.serial_hex(), Utc(svid.not_before()), Utc(svid.not_after()), FormatDistance(svid.not_after(), now),
+        KeyTypeName(svid.key().type()), Count(svid.chain().size(), "certificate", "certificates"),
         Count(one.bundle.x509_authorities().size(), "authority", "authorities"));
   }
   for (const auto& [trust_domain, bundle] : fetched.federated.all()) {

@@ -27,8 +27,8 @@ nlohmann::json Describe(const FetchedSvids& fetched) {
     svids.push_back({{"spiffe_id", one.svid.id().str()},
                      {"hint", one.hint},
                      {"serial", one.svid.serial_hex()},
-                     {"not_before", FormatTime(one.svid.not_before())},
-                     {"not_after", FormatTime(one.svid.not_after())},
+                     {"not_before", Utc(one.svid.not_before())},
+                     {"not_after", Utc(one.svid.not_after())},
                      {"authorities", one.bundle.x509_authorities().size()}});
   }
   nlohmann::json federated = nlohmann::json::array();
@@ -41,7 +41,7 @@ std::string Summarize(const FetchedSvids& fetched) {
   for (const FetchedSvid& one : fetched.svids) {
     const std::string hint = one.hint.empty() ? "" : fmt::format(" hint {}", Printable(one.hint));
     parts.push_back(fmt::format("{}{} serial {} until {}", one.svid.id().str(), hint, one.svid.serial_hex(),
-                                FormatTime(one.svid.not_after())));
+                                Utc(one.svid.not_after())));
   }
   for (const auto& [trust_domain, bundle] : fetched.federated.all()) parts.push_back("federated " + trust_domain.id());
   return Join(parts, "; ");
@@ -156,11 +156,11 @@ Status PrintLine(const Result<Checked>& checked, const WatchOptions& options, st
   if (!checked.ok()) return checked.status();
   if (options.output == OutputFormat::kJson) {
     nlohmann::json line = Describe(*checked);
-    line["time"] = FormatTime(now);
+    line["time"] = Utc(now);
     line["kind"] = options.what;
     PrintJsonLine(console, line);
   } else {
-    console.out << fmt::format("{} {} {}\n", FormatTime(now), options.what, Summarize(*checked)) << std::flush;
+    console.out << fmt::format("{} {} {}\n", Utc(now), options.what, Summarize(*checked)) << std::flush;
   }
   return OkStatus();
 }

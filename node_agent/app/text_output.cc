@@ -1,6 +1,5 @@
 #include "node_agent/app/text_output.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,10 +27,6 @@ std::string Printable(std::string_view text) {
     }
   }
   return printable;
-}
-
-std::string FormatTime(std::chrono::system_clock::time_point time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
 }
 
 std::string FormatDistance(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now) {

@@ -10,14 +10,12 @@
 #include <vector>
 
 #include "node_agent/app/cli.h"
+#include "node_agent/base/utc.h"
 
 namespace lanyard {
 
 // `text` with control bytes as \xNN: nothing that we print moves the cursor or forges a line.
 std::string Printable(std::string_view text);
-
-// "2026-01-01T00:00:00Z"
-std::string FormatTime(std::chrono::system_clock::time_point time);
 
 // "in 59m", "3h ago": to the two largest units.
 std::string FormatDistance(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now);

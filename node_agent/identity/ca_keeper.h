@@ -77,6 +77,8 @@ class CaKeeper {
   virtual void Reload() = 0;
   virtual std::vector<AuthorityInfo> Show() const = 0;
   virtual HealthReport health() const = 0;
+  // True when there was no authority at start, and the first one was made then.
+  virtual bool made_anew() const { return false; }
 };
 
 // Loads the authority, and makes the first root if there is none. Blocks on the disk: for start-up. What is broken is

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node_agent/base/answer_within.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
@@ -61,24 +62,23 @@ RecordingSource::Issued RecordingSource::ToIssued(const X509Svid& svid, const En
 }
 
 void RecordingSource::Record(AskPtr ask) {
-  if (!backlog_.empty() && ask->cause == IssueCause::kRenewal) return Finish(ask, why_unwritten_);
-  ask->patience = clock_.CallAfter(kDiskPatience, [this, weak = std::weak_ptr<Ask>(ask)] {
-    if (const AskPtr late = weak.lock()) Finish(late, DiskIsSilent());
-  });
+  if (!backlog_.empty() && ask->cause == IssueCause::kRenewal) return Finish(*ask, why_unwritten_);
+  auto answer = AnswerWithin(clock_, kDiskPatience, DiskIsSilent(),
+                             [this, alive = std::weak_ptr<void>(alive_), ask](Status status) {
+                               if (!alive.expired()) Finish(*ask, std::move(status));
+                             });
   if (!backlog_.empty()) {
-    waiting_.push_back(std::move(ask));
+    waiting_.push_back({std::move(ask), std::move(answer)});
     return WriteBacklog();
   }
-  Write(ask->issued, [this, ask](Status status) { Finish(ask, std::move(status)); });
+  Write(ask->issued, std::move(answer));
 }
 
-void RecordingSource::Finish(const AskPtr& ask, Status written) {
-  if (!ask->done) return;
-  ask->patience.reset();
-  IssueDone done = std::exchange(ask->done, nullptr);
-  if (!written.ok() && ask->cause == IssueCause::kRenewal) written = Keep(ask->issued, written);
+void RecordingSource::Finish(Ask& ask, Status written) {
+  IssueDone done = std::exchange(ask.done, nullptr);
+  if (!written.ok() && ask.cause == IssueCause::kRenewal) written = Keep(ask.issued, written);
   if (!written.ok()) return std::move(done)(NotRecorded(written));
-  std::move(done)(std::move(ask->svid));
+  std::move(done)(std::move(ask.svid));
 }
 
 void RecordingSource::Write(const std::shared_ptr<Issued>& issued, absl::AnyInvocable<void(Status) &&> done) {
@@ -144,8 +144,8 @@ void RecordingSource::OnBacklogWritten(const Status& status) {
     why_unwritten_ = status;
     RetryLater();
     const std::weak_ptr<void> alive = alive_;
-    for (const AskPtr& ask : std::exchange(waiting_, {})) {
-      Finish(ask, status);
+    for (Waiting& waiting : std::exchange(waiting_, {})) {
+      std::move(waiting.answer)(status);
       if (alive.expired()) return;
     }
     return;
@@ -154,9 +154,8 @@ void RecordingSource::OnBacklogWritten(const Status& status) {
   if (before > 0) LANYARD_LOG_INFO("all renewals are on record again");
   why_unwritten_ = OkStatus();
   retry_.reset();
-  for (const AskPtr& ask : std::exchange(waiting_, {})) {
-    if (!ask->done) continue;
-    Write(ask->issued, [this, ask](Status written) { Finish(ask, std::move(written)); });
+  for (Waiting& waiting : std::exchange(waiting_, {})) {
+    if (waiting.ask->done) Write(waiting.ask->issued, std::move(waiting.answer));
   }
 }
 

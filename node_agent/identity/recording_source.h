@@ -59,14 +59,17 @@ class RecordingSource final : public IdentitySource {
     std::shared_ptr<Issued> issued;
     X509Svid svid;
     IssueDone done;  // empty once it was answered
-    std::unique_ptr<Clock::Alarm> patience{};
   };
   using AskPtr = std::shared_ptr<Ask>;
+  struct Waiting {
+    AskPtr ask;
+    absl::AnyInvocable<void(Status) &&> answer;
+  };
 
   static Issued ToIssued(const X509Svid& svid, const Entry& entry, IssueCause cause);
   void Record(AskPtr ask);
-  // Answers `ask`, unless that was done before: with the SVID if it was written, or is a renewal that can be kept.
-  void Finish(const AskPtr& ask, Status written);
+  // Answers `ask`, once: with the SVID if it was written, or is a renewal that can be kept.
+  void Finish(Ask& ask, Status written);
   // Writes what of `issued` is not written yet; `done` on the loop, never if this is destroyed first.
   void Write(const std::shared_ptr<Issued>& issued, absl::AnyInvocable<void(Status) &&> done);
   Status Keep(std::shared_ptr<Issued> issued, const Status& why);
@@ -80,7 +83,7 @@ class RecordingSource final : public IdentitySource {
   Clock& clock_;
   const std::size_t most_unwritten_;
   std::deque<std::shared_ptr<Issued>> backlog_;
-  std::vector<AskPtr> waiting_;  // new identities, for the backlog to be written first
+  std::vector<Waiting> waiting_;  // new identities, for the backlog to be written first
   bool writing_backlog_ = false;
   Status why_unwritten_;
   std::unique_ptr<Clock::Alarm> retry_;

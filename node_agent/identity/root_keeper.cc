@@ -76,17 +76,19 @@ Result<std::unique_ptr<RootKeeper>> RootKeeper::Start(CaOptions options, const D
   CaStore store(data_dir, options.trust_domain);
   auto loaded = store.Load();
   if (!loaded.ok()) return Annotate(loaded.status(), "load the embedded CA");
+  const Found found = loaded->authorities.empty() ? Found::kNothing : Found::kRoots;
   auto state = CatchUp(store, *std::move(loaded), options, clock.WallNow());
   if (!state.ok()) return Annotate(state.status(), "start the embedded CA");
   RETURN_IF_ERROR(ToSigningState(*state, options.trust_domain).status());
   return std::unique_ptr<RootKeeper>(
-      new RootKeeper(std::move(options), std::move(store), *std::move(state), loop, clock));
+      new RootKeeper(std::move(options), std::move(store), *std::move(state), found, loop, clock));
 }
 
-RootKeeper::RootKeeper(CaOptions options, CaStore store, CaState state, EventLoop& loop, Clock& clock)
+RootKeeper::RootKeeper(CaOptions options, CaStore store, CaState state, Found found, EventLoop& loop, Clock& clock)
     : options_(std::move(options)),
       store_(std::move(store)),
       state_(std::make_shared<const CaState>(std::move(state))),
+      made_anew_(found == Found::kNothing),
       loop_(loop),
       clock_(clock),
       ca_(loop, clock) {

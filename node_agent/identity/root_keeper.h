@@ -34,11 +34,13 @@ class RootKeeper final : public CaKeeper {
   void Reload() override {}
   std::vector<AuthorityInfo> Show() const override;
   HealthReport health() const override { return ca_.health(); }
+  bool made_anew() const override { return made_anew_; }
 
  private:
   using Change = absl::AnyInvocable<Result<CaState>(const CaState&)>;
 
-  RootKeeper(CaOptions options, CaStore store, CaState state, EventLoop& loop, Clock& clock);
+  enum class Found { kRoots, kNothing };
+  RootKeeper(CaOptions options, CaStore store, CaState state, Found found, EventLoop& loop, Clock& clock);
   // Answers `done` once leaves of `lifetime` are covered on disk.
   void Cover(std::chrono::seconds lifetime, Done done);
   bool IsCovered(std::chrono::seconds lifetime) const;
@@ -55,6 +57,7 @@ class RootKeeper final : public CaKeeper {
   CaOptions options_;
   CaStore store_;
   std::shared_ptr<const CaState> state_;
+  const bool made_anew_;
   EventLoop& loop_;
   Clock& clock_;
   EmbeddedCa ca_;

@@ -3,20 +3,15 @@
 // Thread: any.
 #pragma once
 
-#include <fmt/chrono.h>
+#include <fmt/format.h>
 
 #include <string>
 #include <string_view>
 
-#include "node_agent/base/clock.h"
+#include "node_agent/base/utc.h"
 #include "pki/certificate.h"
 
 namespace lanyard {
-
-// RFC 3339, whole seconds, e.g. "2026-01-01T00:00:00Z".
-inline std::string Utc(WallTime when) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(when)));
-}
 
 // Lower case, two digits a byte.
 inline std::string Hex(std::string_view bytes) {

@@ -1,7 +1,5 @@
 #include "node_agent/state/sqlite_store.h"
 
-#include <fmt/chrono.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -12,6 +10,7 @@
 
 #include "node_agent/base/duration.h"
 #include "node_agent/base/log.h"
+#include "node_agent/base/utc.h"
 #include "node_agent/state/state_writer.h"
 
 namespace lanyard {
@@ -278,9 +277,8 @@ HealthReport Store::health() const {
                         waiting_.size(), FormatDuration(std::chrono::floor<std::chrono::seconds>(stuck)))};
   }
   if (!failure_.ok()) {
-    const auto since = fmt::gmtime(std::chrono::system_clock::to_time_t(failing_since_));
     return {HealthLevel::kBroken,
-            fmt::format("state: {}; no new identity is issued since {:%Y-%m-%dT%H:%M:%SZ}", Message(failure_), since)};
+            fmt::format("state: {}; no new identity is issued since {}", Message(failure_), Utc(failing_since_))};
   }
   if (!reserve_.ok()) {
     return {HealthLevel::kDegraded,

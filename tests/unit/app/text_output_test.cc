@@ -18,7 +18,7 @@ TEST(TextOutputTest, WhatComesFromElsewhereCannotMoveTheCursor) {
 }
 
 TEST(TextOutputTest, WritesTimesInUtc) {
-  EXPECT_EQ(FormatTime(system_clock::time_point(seconds(1767225600))), "2026-01-01T00:00:00Z");
+  EXPECT_EQ(Utc(system_clock::time_point(seconds(1767225600))), "2026-01-01T00:00:00Z");
 }
 
 TEST(TextOutputTest, WritesDistancesInTheTwoLargestUnits) {

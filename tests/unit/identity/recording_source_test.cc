@@ -155,6 +155,21 @@ TEST_F(RecordingSourceTest, WhileTheBacklogIsWithASilentDiskRenewalsGoOnAndNewId
   EXPECT_EQ(audit_.records.size(), 2u) << "the refused one was never handed out";
 }
 
+TEST_F(RecordingSourceTest, ItMayGoWhileADiskIsSilent) {
+  state_.silent = true;
+  bool answered = false;
+  {
+    RecordingSource source(signer_, state_, audit_, world_.clock);
+    source.Issue({.entry = MakeEntry("bot"), .ttl = 60s, .cause = IssueCause::kRenewal},
+                 [&](const Result<X509Svid>&) { answered = true; });
+    world_.Settle();
+  }
+  world_.Pass(6s);  // its time is up, but nobody is there to keep it
+  state_.Answer();
+  world_.Pass(1s);
+  EXPECT_FALSE(answered);
+}
+
 TEST_F(RecordingSourceTest, WhatCannotBeSignedIsNotOnRecord) {
   signer_.failure = Error(StatusCode::kUnavailable, "no authority");
   EXPECT_FALSE(Issue("bot", IssueCause::kNew).ok());
