@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "node_agent/base/answer_within.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
@@ -41,24 +42,12 @@ std::string AccessLog::NewCorrelationId() {
 
 void AccessLog::Grant(std::vector<AuditRecord> records, AuditLog::Done done) {
   grants_ += records.size();
-  struct Waiting {
-    AuditLog::Done done;  // empty once it was called
-    std::unique_ptr<Clock::Alarm> patience{};
-
-    void Finish(Status status) {
-      patience.reset();
-      if (done) std::move(std::exchange(done, nullptr))(std::move(status));
-    }
-  };
-  const auto waiting = std::make_shared<Waiting>(Waiting{std::move(done)});
-  waiting->patience = clock_.CallAfter(kDiskPatience, [weak = std::weak_ptr<Waiting>(waiting)] {
-    const auto late = weak.lock();
-    if (late == nullptr) return;
-    late->Finish(Error(StatusCode::kUnavailable,
-                       "the disk of the audit log has not answered for {}; see whether it does",
-                       FormatDuration(kDiskPatience)));
-  });
-  const Join join(records.size(), [waiting](Status status) { waiting->Finish(std::move(status)); });
+  const Join join(records.size(),
+                  AnswerWithin(clock_, kDiskPatience,
+                               Error(StatusCode::kUnavailable,
+                                     "the disk of the audit log has not answered for {}; see whether it does",
+                                     FormatDuration(kDiskPatience)),
+                               std::move(done)));
   for (AuditRecord& record : records) audit_.Append(std::move(record), join.Part());
 }
 
