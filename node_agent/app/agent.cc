@@ -123,6 +123,7 @@ Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Conf
 Status Agent::Serve() {
   // First: under a wrong name the socket looks as if another process had our path.
   RETURN_IF_ERROR(manager_.CheckNames({"workload", "admin"}));
+  ASSIGN_OR_RETURN(rpc_, RpcEngine::Start(loop_, clock_));
   RETURN_IF_ERROR(ServeAdmin());
   RETURN_IF_ERROR(ServeEndpoints());
   RETURN_IF_ERROR(ServeWorkloads());
@@ -151,7 +152,7 @@ Status Agent::ServeWorkloads() {
       .listener = {.name = "workload", .max_connections_per_uid = config_.limits.connections_per_uid}};
   if (auto fd = manager_.TakeSocket("workload")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(workload_server_,
-                   RpcServer::Start(loop_, clock_, resources_, std::move(options), std::move(methods)));
+                   RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), std::move(methods)));
   return OkStatus();
 }
 
@@ -180,7 +181,7 @@ Status Agent::ServeAdmin() {
                                         }}};
   if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(admin_server_,
-                   RpcServer::Start(loop_, clock_, resources_, std::move(options), AdminMethods(admin_)));
+                   RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), AdminMethods(admin_)));
   return OkStatus();
 }
 

@@ -22,6 +22,7 @@
 #include "node_agent/base/service_manager.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/rpc/health.h"
+#include "node_agent/rpc/engine.h"
 #include "node_agent/rpc/server.h"
 #include "node_agent/state/sqlite_store.h"
 #include "workload_api/workload_service.h"
@@ -94,6 +95,7 @@ class Agent {
   WorkloadServices workload_;
   HealthService health_;
   AdminServices admin_;
+  std::unique_ptr<RpcEngine> rpc_;
   std::unique_ptr<RpcServer> workload_server_;
   std::unique_ptr<RpcServer> admin_server_;
   LoopDelay loop_delay_;

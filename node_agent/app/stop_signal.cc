@@ -8,6 +8,8 @@
 
 #include <utility>
 
+#include "node_agent/base/thread_name.h"
+
 namespace lanyard {
 namespace {
 
@@ -27,7 +29,10 @@ StopSignal::StopSignal() : wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   signals_.reset(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!wake_ || !signals_) return;
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  thread_ = std::thread([this] { Listen(); });
+  thread_ = std::thread([this] {
+    NameThisThread("signals");
+    Listen();
+  });
 }
 
 StopSignal::~StopSignal() {

@@ -11,6 +11,7 @@
 #include "node_agent/audit/audit_tail.h"
 #include "node_agent/audit/audit_writer.h"
 #include "node_agent/base/duration.h"
+#include "node_agent/base/thread_name.h"
 
 namespace lanyard {
 namespace {
@@ -40,7 +41,10 @@ class FileAuditLog : public AuditLog {
     latest_ = MakeReport();
     if (!latest_.extents.empty()) current_ = latest_.extents.back();
     ArmCheckpoint();
-    thread_ = std::thread([this] { WriteUntilStopped(); });
+    thread_ = std::thread([this] {
+      NameThisThread("audit");
+      WriteUntilStopped();
+    });
   }
 
   ~FileAuditLog() override {

@@ -10,6 +10,8 @@
 #include <optional>
 #include <vector>
 
+#include "node_agent/base/thread_name.h"
+
 namespace lanyard {
 namespace {
 
@@ -269,6 +271,7 @@ class HttpConnections::Thread {
 HttpConnections::HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request)
     : mailbox_(std::make_shared<Mailbox>(std::move(wake))),
       thread_([run = std::make_unique<Thread>(std::move(listener), mailbox_, limits, std::move(on_request))] {
+        NameThisThread("http");
         run->Run();
       }) {}
 

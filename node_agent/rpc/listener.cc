@@ -53,6 +53,14 @@ class UvListener : public Listener {
       options_.max_connections_per_uid = std::max<size_t>(1, options_.max_connections / 2);
   }
 
+  // Nobody is left who would answer on them.
+  ~UvListener() override {
+    for (const auto& [fd, connection] : table_) {
+      const Result<uint64_t> cookie = SocketCookie(fd);
+      if (cookie.ok() && *cookie == connection->cookie) shutdown(fd, SHUT_RDWR);
+    }
+  }
+
   Status Start() {
     OpenSpare();
     if (int error = uv_poll_init(loop_.native(), poll_.get(), socket_.fd()); error != 0) {
@@ -67,7 +75,10 @@ class UvListener : public Listener {
   ConnectionPtr Find(int fd) const override {
     std::lock_guard lock(mutex_);
     auto found = table_.find(fd);
-    return found == table_.end() ? nullptr : found->second;
+    if (found == table_.end()) return nullptr;
+    // Entries are swept late: the number may be a connection of another socket by now.
+    const Result<uint64_t> cookie = SocketCookie(fd);
+    return cookie.ok() && *cookie == found->second->cookie ? found->second : nullptr;
   }
 
   void StopAccepting() override {

@@ -1,16 +1,10 @@
-// The asynchronous gRPC server of one Unix socket, for connections that we accept ourselves.
+// The RPCs of one Unix socket: who may connect, which methods there are, and how it ends.
 //
-// gRPC's transport and HTTP/2 are used, its listeners and service classes are not: every method arrives through one
-// generic service on one completion queue, polled by one thread of ours. At the moment a call is matched that thread
-// reads the call's peer ("fd:<n>"), looks the connection up, and keeps it: while the call lives its fd number cannot be
-// given to anybody else. Then the call moves to the loop thread, where everything else happens. (gRPC's callback API
-// answers up to 94 ms late on few cores, and costs more memory.)
+// Connections are accepted by a Listener and served by the engine that all sockets share; a method that the table does
+// not have is Unimplemented.
 //
-// Failure: a call whose peer is not known is refused; an unknown method is Unimplemented; a message above 16,384 bytes
-// or metadata above 8,192 is refused by gRPC. A call on a connection whose process has exited is refused.
-//
-// Lifetime: loop, clock, resources and all that the method table refers to outlive it. The destructor cancels what is
-// still open and joins the thread. Thread: loop.
+// Lifetime: loop, clock, resources, engine and all that the method table refers to outlive it. The destructor ends what
+// is still open. Thread: loop.
 #pragma once
 
 #include <absl/functional/any_invocable.h>
@@ -21,12 +15,10 @@
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
 #include "node_agent/rpc/call.h"
+#include "node_agent/rpc/engine.h"
 #include "node_agent/rpc/listener.h"
 
 namespace lanyard {
-
-// First thing in main(), before any gRPC call and any thread: without these an idle stream costs 6 kB more.
-void PrepareProcessForGrpc();
 
 struct RpcServerOptions {
   PeerSocketOptions socket;
@@ -43,7 +35,7 @@ class RpcServer {
  public:
   // Binds the socket, or adopts the inherited one, and serves from when the loop runs.
   static Result<std::unique_ptr<RpcServer>> Start(EventLoop& loop, Clock& clock, PeerResources& resources,
-                                                  RpcServerOptions options, Methods methods);
+                                                  RpcEngine& engine, RpcServerOptions options, Methods methods);
   virtual ~RpcServer() = default;
 
   // Stops accepting, ends every call with Unavailable, and calls `done` when all are over or `deadline` has come; then

@@ -26,10 +26,13 @@ std::optional<int> FdOfPeer(std::string_view peer) {
 }  // namespace
 
 void ServerCall::OnMatchedByPoller() {
-  const std::optional<int> fd = FdOfPeer(context_.peer());
-  if (!fd) return;
-  connection_ = owner_.FindConnection(*fd);
+  if (const std::optional<int> fd = FdOfPeer(context_.peer())) {
+    FoundConnection found = owner_.FindConnection(*fd);
+    connection_ = std::move(found.connection);
+    door_ = found.door;
+  }
   if (connection_ != nullptr && connection_->admission.ok()) connection_->call_seen = true;
+  StartRead();
 }
 
 bool ServerCall::OnEvent(CallEvent event, bool ok) {
@@ -90,7 +93,10 @@ void ServerCall::Begin() {
 }
 
 void ServerCall::ReadNext() {
-  if (closed() || reading_ || sending_ || half_closed_) return;
+  if (!closed() && !reading_ && !sending_ && !half_closed_) StartRead();
+}
+
+void ServerCall::StartRead() {
   reading_ = true;
   ++under_way_;
   order_.BeforeStart();

@@ -1,4 +1,4 @@
-// One RPC inside the server: gRPC's context and stream, and which of its operations are under way.
+// One RPC inside the engine: gRPC's context and stream, and which of its operations are under way.
 //
 // Five tags come back from the completion queue: matched, done, read, write, finish. The call is deleted when it was
 // matched and all tags that were set going are back; that also is what frees its connection's fd number.
@@ -40,13 +40,20 @@ class QueueOrder {
   std::atomic<uint64_t> started_{0};
 };
 
-// What a call needs of its server.
+inline constexpr uint64_t kNoDoor = 0;
+
+struct FoundConnection {
+  ConnectionPtr connection;
+  uint64_t door = kNoDoor;  // by which it came in
+};
+
+// What a call needs of its engine.
 class CallOwner {
  public:
   virtual ~CallOwner() = default;
-  virtual ConnectionPtr FindConnection(int fd) const = 0;  // Thread: any
+  virtual FoundConnection FindConnection(int fd) const = 0;  // Thread: any
   // The handler of a new call, or why there is none.
-  virtual Result<std::unique_ptr<CallHandler>> MakeHandler(Call& call) = 0;
+  virtual Result<std::unique_ptr<CallHandler>> MakeHandler(ServerCall& call) = 0;
   // Destroys the handler once no function of it is running.
   virtual void Bury(std::unique_ptr<CallHandler> handler) = 0;
 };
@@ -61,13 +68,14 @@ class ServerCall : public Call {
     order_.BeforeStart();
     service.RequestCall(&context_, &stream_, &queue, &queue, &matched_tag_);
   }
-  // Takes the connection while the call's fd number is certainly its own.
+  // Takes the connection while the call's fd number is certainly its own, and has the request read.
   void OnMatchedByPoller();
   // True when the call is over and may be deleted.
   bool OnEvent(CallEvent event, bool ok);
-  // The server goes away: no more operations; what is under way comes back.
+  // Its door or the engine goes away: no more operations; what is under way comes back.
   void Abandon();
 
+  uint64_t door() const { return door_; }
   const ConnectionPtr& connection() const override { return connection_; }
   std::string_view method() const override { return context_.method(); }
   std::vector<std::string_view> Metadata(std::string_view key) const override;
@@ -79,6 +87,7 @@ class ServerCall : public Call {
  private:
   bool closed() const { return finished_ || over_; }
   void Begin();
+  void StartRead();
   void ReadNext();
   void StartFinish();
   void DropHandler();
@@ -93,6 +102,7 @@ class ServerCall : public Call {
   grpc::GenericServerContext context_;
   grpc::GenericServerAsyncReaderWriter stream_{&context_};
   ConnectionPtr connection_;
+  uint64_t door_ = kNoDoor;
   std::unique_ptr<CallHandler> handler_;
   grpc::ByteBuffer incoming_;
   absl::AnyInvocable<void()> sent_;

@@ -10,6 +10,7 @@
 
 #include "node_agent/base/duration.h"
 #include "node_agent/base/log.h"
+#include "node_agent/base/thread_name.h"
 #include "node_agent/base/utc.h"
 #include "node_agent/state/state_writer.h"
 
@@ -55,7 +56,10 @@ class Store final : public SqliteStore {
         reserve_(std::move(opened.reserve)),
         writer_(std::move(opened.writer)) {
     stats_.bytes = writer_->BytesOnDisk();
-    thread_ = std::thread([this] { Run(); });
+    thread_ = std::thread([this] {
+      NameThisThread("state");
+      Run();
+    });
   }
 
   ~Store() override {

@@ -61,7 +61,7 @@ inline const bool kPrepared = (PrepareProcessForGrpc(), true);
 
 class RpcTest : public testing::Test {
  protected:
-  RpcTest() : resources_(*PeerResources::Reserve()) {}
+  RpcTest() : resources_(*PeerResources::Reserve()), engine_(*RpcEngine::Start(loop_, clock_)) {}
   ~RpcTest() override { server_.reset(); }
 
   std::string path() const { return dir_.path() + "/agent.sock"; }
@@ -72,7 +72,7 @@ class RpcTest : public testing::Test {
   }
 
   void Serve(Methods methods, ListenerOptions listener = {}) {
-    auto server = RpcServer::Start(loop_, clock_, resources_,
+    auto server = RpcServer::Start(loop_, clock_, resources_, *engine_,
                                    {.socket = {.path = path()}, .listener = std::move(listener)}, std::move(methods));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -105,6 +105,7 @@ class RpcTest : public testing::Test {
   EventLoop loop_;
   FakeClock clock_;
   PeerResources resources_;
+  std::unique_ptr<RpcEngine> engine_;
   std::unique_ptr<RpcServer> server_;
 };
 

@@ -78,7 +78,7 @@ TEST_F(HandOverTest, ServesClientsAfterTheProcessThatAdoptedTheSocketHasExited) 
 
 TEST_F(HandOverTest, TheServerAnswersCallsOnAnInheritedSocket) {
   const UniqueFd manager = ListenAsManager();
-  auto server = RpcServer::Start(loop_, clock_, resources_,
+  auto server = RpcServer::Start(loop_, clock_, resources_, *engine_,
                                  {.socket = {.path = path(), .inherited = Duplicate(manager)}, .listener = {}}, {});
   ASSERT_TRUE(server.ok()) << server.status();
   server_ = *std::move(server);
