@@ -1,16 +1,20 @@
 #!/bin/bash
-# Other people's programs that the tests run Lanyard against, at fixed versions: Go and Python SPIFFE clients, grpcurl.
+# Other people's programs that the tests run Lanyard against, at fixed versions.
 #
-#   tests/peers.sh         makes them, if they are not there yet, and prints the directory
-#   tests/peers.sh where   only prints the directory
+#   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl
+#   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent, h2spec
+#   tests/peers.sh where      makes nothing
 #
-# Everything lies under one cache directory ($LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test
-# processes can read, else ~/.cache/lanyard-peers). A part is made again when what it is made from has changed.
+# Prints the directory: $LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test processes can read; else
+# ~/.cache/lanyard-peers. A part is made again when what it is made from has changed.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 grpcurl_version=v1.9.3
-go_minimum=1.24
+# SPIRE, and the hash of the module's content (a line of a go.sum): its own go.sum pins all that it is built from.
+spire_version=v1.13.3
+spire_hash=h1:wDTK8tj8ShO5izjue/OFanVaehmjUxSxHtSWxBY+FJQ=
+go_minimum=1.25.3
 
 if [ -n "${LANYARD_PEERS-}" ]; then
   peers=$LANYARD_PEERS
@@ -19,8 +23,10 @@ elif [ "$(id -u)" = 0 ]; then
 else
   peers=${XDG_CACHE_HOME:-${HOME:?neither LANYARD_PEERS nor HOME is set}/.cache}/lanyard-peers
 fi
+compiled=
 case "${1-}" in
   where) echo "$peers"; exit 0 ;;
+  compiled) compiled=yes ;;
   "") ;;
   *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
@@ -95,5 +101,35 @@ if ! current grpcurl "$grpcurl_version"; then
   go=$(find_go)
   GOBIN=$peers/bin GOFLAGS=-buildvcs=false with_retries "$go" install "github.com/fullstorydev/grpcurl/cmd/grpcurl@$grpcurl_version" >&2
   echo "$grpcurl_version" >"$peers/grpcurl.stamp"
+fi
+
+# Built inside the module itself: as a tool of another module it gets newer dependencies than its own, and does not compile.
+build_spire() {
+  local go=$1 about directory
+  about=$(cd / && with_retries "$go" mod download -json "github.com/spiffe/spire@$spire_version") || return 1
+  grep -qF "\"Sum\": \"$spire_hash\"" <<<"$about" || { say "SPIRE $spire_version is not what it was: $about"; return 1; }
+  directory=$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' <<<"$about")
+  for program in spire-agent spire-server; do
+    GOFLAGS=-mod=readonly with_retries "$go" build -C "$directory" -buildvcs=false -trimpath -ldflags '-s -w' \
+      -o "$peers/bin/$program" "./cmd/$program" >&2 || return 1
+  done
+}
+
+if [ -n "$compiled" ]; then
+  if ! current spire "$spire_version $spire_hash"; then
+    say "building SPIRE $spire_version, about ten minutes"
+    go=$(find_go)
+    build_spire "$go"
+    echo "$spire_version $spire_hash" >"$peers/spire.stamp"
+  fi
+
+  stamp=$(stamp_of "$here"/peers/h2spec/go.mod "$here"/peers/h2spec/go.sum)
+  if ! current h2spec "$stamp"; then
+    say "building h2spec"
+    go=$(find_go)
+    (cd "$here/peers/h2spec" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
+      -o "$peers/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec) >&2
+    echo "$stamp" >"$peers/h2spec.stamp"
+  fi
 fi
 echo "$peers"

@@ -1,41 +1,31 @@
 #!/bin/bash
-# Measures and prints; asserts nothing. One table: the figure, its value, the command that gives it.
+# Measures Lanyard beside spire-agent and the limit of the machine, prints one table, and keeps the values as JSON.
 #
-#   tests/bench/run.sh [--build DIR]
+#   tests/bench/run.sh [--build DIR] [--quick] [--without-spire] [--rounds N] [--json FILE] [--fail-at TIMES] [PART…]
 #
-#   --build DIR   a build that is there; else the release-tests preset is built into build/release-tests
+#   --build DIR       a build that is there; else the release-tests preset is built into build/release-tests
+#   --quick           one short round
+#   --without-spire   where "tests/peers.sh compiled" has not built it
+#   --fail-at TIMES   end with 1 when a figure is so many times worse than its target; else figures fail nothing
+#   PART              functions fetch cold streams entries start restart change issue flood renewal pinned curves; all without one
 #
-# Figures are of this machine under its load of the moment; the head of the table says which machine that is.
+# A ratio is one of medians of this run, of what was measured in turn on this machine; docs/PERFORMANCE.md explains each row.
+# tests/bench/report.py makes that document's table and picture from the JSON.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 
-build=
+build= arguments=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --build) build=$(cd "${2:?--build needs a directory}" && pwd); shift 2 ;;
-    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) arguments+=("$1"); shift ;;
   esac
 done
 if [ -z "$build" ]; then
   cmake --preset release-tests >/dev/null
-  cmake --build --preset release-tests --target lanyard attest_bench issue_bench match_bench >/dev/null
+  cmake --build --preset release-tests --target lanyard workload_load bare_server attest_bench issue_bench match_bench >/dev/null
   build=$root/build/release-tests
 fi
-
-printf '%s, %s CPUs, load %s, kernel %s, %s build\n' \
-  "$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n1)" "$(nproc)" "$(cut -d' ' -f1 /proc/loadavg)" \
-  "$(uname -r)" "$(sed -n 's/^CMAKE_BUILD_TYPE:[A-Z]*=//p' "$build/CMakeCache.txt")"
-printf '%-58s %-34s %s\n' figure value command
-
-# What the programs print begins with the name of the figure; two spaces or more end it.
-functions() {
-  local name=$1
-  "$build/tests/bench/$name" 2>&1 | sed -E 's/^ +//; s/ {2,}/ /g' | while IFS= read -r line; do
-    printf '%-93s %s\n' "$line" "$name"
-  done
-}
-code=0
-for name in attest_bench issue_bench match_bench; do functions "$name" || code=1; done
-LANYARD_BUILD=$build python3 tests/bench/socket_bench.py || code=1
-exit "$code"
+LANYARD_PEERS=$(tests/peers.sh where) LANYARD_BUILD=$build exec python3 tests/bench/bench.py "${arguments[@]+"${arguments[@]}"}"

@@ -108,8 +108,11 @@ class Node:
 
     def start(self):
         self.launch()
-        eventually(self._serves, 20, f'that the agent serves on {self.socket}')
+        self.wait_until_it_serves()
         return self
+
+    def wait_until_it_serves(self):
+        eventually(self._serves, 20, f'that the agent serves on {self.socket}')
 
     def _serves(self):
         if self.process.poll() is not None:

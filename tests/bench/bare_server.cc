@@ -1,0 +1,175 @@
+// The floor under a Workload API over gRPC: answers FetchX509SVID with bytes made beforehand, to whoever asks.
+//
+//   bare_server SOCKET IDENTITIES    a line on standard input: one SVID more, pushed to every stream; its end ends the
+//   server
+//
+// The same library, asynchronous API and channel arguments as the agent, and nothing else: no attestation, no registry,
+// no record, one thread. What it costs is what no agent on this library can go below; what an agent costs above it is
+// its own.
+#include <grpcpp/alarm.h>
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/grpcpp.h>
+
+#include <absl/synchronization/mutex.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "pki/issuer.h"
+#include "pki/root.h"
+#include "workload_api/proto/workloadapi.pb.h"
+
+namespace lanyard::bench {
+namespace {
+
+constexpr int kRequested = 64;  // calls asked for beforehand
+
+class Messages {
+ public:
+  Messages() {
+    const auto now = std::chrono::system_clock::now();
+    root_.emplace(MakeRootCa(domain_, KeyType::kEcP256, now, now + std::chrono::hours(24)).value());
+    issuer_.emplace(Issuer::Create({root_->certificate}, root_->key).value());
+  }
+
+  grpc::ByteBuffer Make(int identities) {
+    const auto now = std::chrono::system_clock::now();
+    ::X509SVIDResponse response;
+    for (int i = 0; i < identities; ++i) {
+      const SpiffeId id = SpiffeId::Parse(fmt::format("spiffe://example.org/agent-{}", i)).value();
+      const X509Svid svid = issuer_->IssueLeaf({id, KeyType::kEcP256, {}, now, now + std::chrono::hours(1)}).value();
+      auto& one = *response.add_svids();
+      one.set_spiffe_id(id.str());
+      one.set_x509_svid(svid.ChainDer());
+      const SecretBytes key = svid.key().ToPkcs8Der().value();
+      one.set_x509_svid_key(std::string(key.expose()));
+      one.set_bundle(root_->certificate.der());
+    }
+    const grpc::Slice slice(response.SerializeAsString());
+    return grpc::ByteBuffer(&slice, 1);
+  }
+
+ private:
+  const TrustDomain domain_ = TrustDomain::Parse("example.org").value();
+  std::optional<SelfSignedCa> root_;
+  std::optional<Issuer> issuer_;
+};
+
+class Server;
+
+struct Call {
+  explicit Call(Server& owner) : server(owner), stream(&context) {}
+
+  struct Tag {
+    Call* call;
+    enum { kMatched, kDone, kWritten } event;
+  };
+
+  Server& server;
+  grpc::GenericServerContext context;
+  grpc::GenericServerAsyncReaderWriter stream;
+  bool writing = false, done = false;
+  Tag matched{this, Tag::kMatched}, over{this, Tag::kDone}, written{this, Tag::kWritten};
+};
+
+class Server {
+ public:
+  Server(const std::string& path, int identities) : identities_(identities), message_(messages_.Make(identities)) {
+    grpc::ServerBuilder builder;
+    builder.RegisterAsyncGenericService(&service_);
+    queue_ = builder.AddCompletionQueue();
+    builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
+    for (const auto& [name, value] :
+         std::initializer_list<std::pair<const char*, int>>{{"grpc.max_receive_message_length", 16384},
+                                                            {"grpc.max_metadata_size", 8192},
+                                                            {"grpc.per_message_compression", 0},
+                                                            {"grpc.enable_channelz", 0},
+                                                            {"grpc.http2.hpack_table_size.decoder", 0},
+                                                            {"grpc.http2.hpack_table_size.encoder", 0},
+                                                            {"grpc.http2.bdp_probe", 0},
+                                                            {"grpc.experimental.tcp_read_chunk_size", 256},
+                                                            {"grpc.experimental.tcp_min_read_chunk_size", 256},
+                                                            {"grpc.experimental.tcp_max_read_chunk_size", 1024}}) {
+      builder.AddChannelArgument(name, value);
+    }
+    server_ = builder.BuildAndStart();
+    for (int i = 0; i < kRequested; ++i) Request();
+  }
+
+  [[noreturn]] void Run() {
+    std::thread([this] {
+      std::string line;
+      while (std::getline(std::cin, line)) push_.Set(queue_.get(), gpr_now(GPR_CLOCK_MONOTONIC), nullptr);
+      std::_Exit(0);
+    }).detach();
+    void* raw = nullptr;
+    for (bool ok = false; queue_->Next(&raw, &ok);) {
+      raw == nullptr ? Push() : OnEvent(*static_cast<Call::Tag*>(raw), ok);
+    }
+    std::_Exit(1);
+  }
+
+ private:
+  void Request() {
+    auto* call = new Call(*this);
+    call->context.AsyncNotifyWhenDone(&call->over);
+    service_.RequestCall(&call->context, &call->stream, queue_.get(), queue_.get(), &call->matched);
+  }
+
+  void OnEvent(const Call::Tag& tag, bool ok) {
+    Call* call = tag.call;
+    if (tag.event == Call::Tag::kMatched) {
+      if (!ok) return;
+      calls_.insert(call);
+      Write(*call);
+      Request();
+      return;
+    }
+    if (tag.event == Call::Tag::kWritten) call->writing = false;
+    if (tag.event == Call::Tag::kDone) call->done = true;
+    if (!call->done || call->writing) return;
+    calls_.erase(call);
+    delete call;
+  }
+
+  void Write(Call& call) {
+    if (call.writing || call.done) return;
+    call.writing = true;
+    call.stream.Write(message_, &call.written);
+  }
+
+  void Push() {
+    message_ = messages_.Make(++identities_);
+    for (Call* call : calls_) Write(*call);
+  }
+
+  Messages messages_;
+  int identities_;
+  grpc::ByteBuffer message_;
+  grpc::AsyncGenericService service_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+  grpc::Alarm push_;
+  std::unordered_set<Call*> calls_;
+};
+
+}  // namespace
+}  // namespace lanyard::bench
+
+int main(int argc, char** argv) {
+  setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);  // as the agent does, before any call of gRPC
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  if (argc != 3) {
+    fmt::print(stderr, "usage: bare_server SOCKET IDENTITIES\n");
+    return 2;
+  }
+  lanyard::bench::Server(argv[1], std::atoi(argv[2])).Run();
+}

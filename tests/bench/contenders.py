@@ -1,0 +1,239 @@
+"""The three that are measured side by side: our agent, spire-agent, and the bare server that is the floor under both.
+
+Each has `socket`, `pid` and `stop()`, and is stopped with the test that made it. An entry is a path, selectors and perhaps a
+lifetime in seconds, and means the same to ours and to SPIRE.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from node import BUILD, NodeTest, entry, eventually
+from process import LineProcess, scaled
+from spire import Spire, free_port, spire_entry
+import usage
+
+ME = f'unix:uid:{os.geteuid()}'
+LOAD = BUILD / 'tests/bench/workload_load'
+
+
+def program(name):
+    return BUILD / 'tests/bench' / name
+
+
+def mine(path='/me', ttl=None):
+    """An entry that this process earns."""
+    return (path, [ME], ttl)
+
+
+def others(count):
+    """Entries that nobody who calls here earns."""
+    return [(f'/agent/{number}', [f'unix:uid:{100_000 + number}', f'unix:gid:{100_000 + number}'], None) for number in range(count)]
+
+
+class Contender:
+    """What all three have in common: asking and looking at them."""
+
+    name = None
+
+    def load(self, *arguments, seconds=120):
+        """One run of workload_load against this one; what it printed."""
+        program_ = LineProcess([LOAD, arguments[0], self.socket, *arguments[1:]], os.environ)
+        try:
+            return program_.json(seconds)
+        finally:
+            program_.stop()
+
+    def cpu_seconds(self):
+        return usage.cpu_seconds(self.pid)
+
+    def resident(self):
+        return usage.resident_bytes(self.pid)
+
+    def private(self):
+        return usage.private_bytes(self.pid)
+
+    def peak(self):
+        return usage.peak_bytes(self.pid)
+
+    def serves(self, seconds=60):
+        """Waits for a first message, and returns how many SVIDs were in it."""
+        return self.load('first', seconds, seconds=seconds + 10)['svids']
+
+    def until_it_serves(self, svids, seconds=60):
+        """spire-agent gets entries by polling, and may serve some before it has all."""
+        eventually(lambda: self.serves() == svids, seconds, f'that {self.name} serves {svids} SVIDs')
+
+
+class Ours(Contender):
+    """Our agent with the settings that a user gets, but for the log and where things lie."""
+
+    name = 'ours'
+
+    def __init__(self, test, entries, connections=None, cpus=None):
+        self.cpus = cpus
+        config = {'log': {'level': 'warn'}, 'endpoints': {one: f'127.0.0.1:{free_port()}' for one in ('metrics', 'health')}}
+        if connections:
+            config['limits'] = {'connections_per_uid': connections + 100}
+        self.node = test.node([self._entry(one) for one in entries], config=config.items())
+        self.socket = self.node.socket
+
+    @staticmethod
+    def _entry(one):
+        path, selectors, ttl = one
+        return entry(path, *selectors, **({'x509_ttl': f'{ttl}s'} if ttl else {}))
+
+    def start(self):
+        self.node.launch()
+        if self.cpus:
+            os.sched_setaffinity(self.pid, self.cpus)
+        return self
+
+    @property
+    def pid(self):
+        return self.node.process.pid
+
+    def prepare_change(self, entries):
+        """Writes the file that `change` will put in place of the registry."""
+        self.part = self.node.dir / 'next.part'
+        self.part.write_text(json.dumps({'entries': [self._entry(one) for one in entries]}), encoding='utf-8')
+
+    def change(self):
+        self.part.replace(self.node.registry / 'entries.yaml')
+
+    def stop(self):
+        if self.node.process:
+            self.node.stop()
+
+
+class SpireAgent(Contender):
+    """spire-agent with SPIRE's defaults, and a server of its own."""
+
+    name = 'spire'
+
+    def __init__(self, test, entries, connections=None, cpus=None):  # it has no limit of connections
+        del connections
+        self.spire = Spire(test, cpus=cpus)
+        self.entries = entries
+        self.socket = self.spire.socket
+
+    @staticmethod
+    def _entry(one):
+        path, selectors, ttl = one
+        return spire_entry(path, *selectors, ttl=ttl)
+
+    def start(self):
+        """The first time with the server; later the agent alone, with what it has on disk."""
+        if self.spire.server:
+            self.spire.start_agent()
+        else:
+            self.spire.start([self._entry(one) for one in self.entries])
+        return self
+
+    @property
+    def pid(self):
+        return self.spire.process.pid
+
+    def prepare_change(self, entries):
+        self.entries, before = entries, self.entries
+        self.added = [self._entry(one) for one in entries[len(before):]]
+
+    def change(self):
+        self.spire.register(self.added)
+
+    def stop(self):
+        self.spire.stop_agent()
+
+
+class Bare(Contender):
+    """The bare server with as many identities."""
+
+    name = 'limit'
+
+    def __init__(self, test, entries, connections=None, cpus=None):
+        del connections, cpus
+        self.identities = len(entries)
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-bare-', dir='/tmp'))
+        test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        test.addCleanup(self.stop)
+        self.socket = self.dir / 'bare.sock'
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen([program('bare_server'), self.socket, str(self.identities)], stdin=subprocess.PIPE)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def prepare_change(self, entries):
+        self.identities = len(entries)
+
+    def change(self):
+        self.process.stdin.write(b'\n')
+        self.process.stdin.flush()
+
+    def stop(self):
+        process, self.process = self.process, None
+        if process:
+            process.stdin.close()
+            process.wait(scaled(10))
+
+
+class Held:
+    """Open streams on one contender, held by workload_load."""
+
+    def __init__(self, bench, contender, count):
+        self.program = LineProcess([LOAD, 'streams', contender.socket, count], os.environ)
+        bench.addCleanup(self.program.stop)
+        self.opened_seconds = self.program.json(120)['opened_s']
+
+    def _say(self, text):
+        self.program.process.stdin.write(f'{text}\n')
+        self.program.process.stdin.flush()
+
+    def mark(self):
+        self._say('mark')
+
+    def report(self):
+        self._say('report')
+        return self.program.json(30)
+
+    def expect(self, svids, seconds):
+        """Asks to be told when every stream has so many SVIDs; `told` waits for it."""
+        self._say(f'expect {svids} {seconds}')
+
+    def told(self, seconds):
+        return self.program.json(seconds + 10)
+
+    def close(self):
+        self.program.stop()
+
+
+class Bench(NodeTest):
+    """One part: a method measures everything in it. The runner sets the attributes."""
+
+    results = None
+    rounds = 3
+    quick = False
+    with_spire = True
+
+    def contenders(self, entries, limit=True, **how):
+        """The contenders that take part, not started, in the order in which they are measured."""
+        kinds = [Ours, *([SpireAgent] if self.with_spire else []), *([Bare] if limit else [])]
+        return [kind(self, entries, **how) for kind in kinds]
+
+    def started(self, entries, **how):
+        """The contenders, started and warm: each has answered."""
+        all_ = [one.start() for one in self.contenders(entries, **how)]
+        for one in all_:
+            one.serves()
+        return all_
+
+    def add(self, row, contender, value):
+        self.results.add(row, contender if isinstance(contender, str) else contender.name, value)
+

@@ -1,0 +1,166 @@
+"""The figures: what each row means, what it is compared with, and how the table is printed and kept.
+
+A row has one list of values for each contender (`ours`, `spire`, `limit`), one value a round; medians are compared, and a
+ratio is one of medians of the same run.
+"""
+
+import dataclasses
+import statistics
+
+CONTENDERS = ('ours', 'spire', 'limit')
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What our median is held against. `of`: the contender that it is a share of; None: the value itself."""
+    text: str
+    bound: float
+    of: str | None = None
+    at_least: bool = False
+
+    def measure(self, medians):
+        """The number that is compared with the bound, or None when it was not measured."""
+        ours = medians.get('ours')
+        if ours is None or self.of is None:
+            return ours
+        other = medians.get(self.of)
+        if not other:
+            return None
+        return other / ours if self.at_least else ours / other
+
+    def met(self, medians, times=1):
+        """None when it was not measured. `times`: how often worse than the bound still passes."""
+        value = self.measure(medians)
+        if value is None:
+            return None
+        return value * times >= self.bound if self.at_least else value <= self.bound * times
+
+
+def of_spire(share):
+    return Target(f'≤ {share:g} × spire-agent', share, of='spire')
+
+
+def of_limit(share):
+    """For durations: the limit takes at least this share of our time."""
+    return Target(f'≥ {share:.0%} of the limit', share, of='limit', at_least=True)
+
+
+def at_most(value, unit):
+    return Target(f'≤ {value:g} {unit}', value)
+
+
+def at_least(value, unit):
+    return Target(f'≥ {value:g} {unit}', value, at_least=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    text: str
+    unit: str
+    target: Target | None = None
+
+
+ROWS = {
+    'fetch.cpu.1': Row('fetch, one at a time: CPU of the agent', 'µs', of_spire(0.40)),
+    'fetch.cpu.8': Row('fetch, eight at once: CPU of the agent', 'µs', of_spire(0.60)),
+    'fetch.p50.1': Row('fetch, one at a time: latency p50', 'µs', of_spire(0.70)),
+    'fetch.p99.1': Row('fetch, one at a time: latency p99', 'µs', of_spire(0.50)),
+    'fetch.p50.8': Row('fetch, eight at once: latency p50', 'µs', of_spire(0.70)),
+    'fetch.p99.8': Row('fetch, eight at once: latency p99', 'µs', of_spire(0.50)),
+    'fetch.rate.8': Row('fetch, eight at once: fetches a second', '/s'),
+    'cold.p50': Row('fetch after a quiet second: latency p50', 'ms'),
+    'cold.p99': Row('fetch after a quiet second: latency p99', 'ms', at_most(3, 'ms')),
+    'memory.rss': Row('after start: resident', 'MiB', of_spire(0.35)),
+    'memory.private': Row('after start: private', 'MiB'),
+    'streams.1000': Row('idle stream, of 1,000: resident', 'KiB', of_spire(0.55)),
+    'streams.5000': Row('idle stream, of 5,000: resident', 'KiB', of_spire(0.55)),
+    'entries.rss': Row('10,000 entries: resident', 'MiB', of_spire(0.50)),
+    'entries.private': Row('10,000 entries: private', 'MiB'),
+    'entries.cpu': Row('10,000 entries: CPU while nothing happens', 'ms/s', of_spire(0.20)),
+    'renewal.peak': Row('50 identities of 60 s × 500 streams: resident at the most', 'MiB', of_spire(0.05)),
+    'renewal.pushes': Row('the same: pushes to a stream', '/75 s'),
+    'renewal.cpu': Row('the same: CPU of the agent', 's/75 s'),
+    'renewal.missed': Row('the same: streams ended, messages without every identity', '', at_most(0, '')),
+    'renewal.left': Row('the same: least life left of any SVID', 's', at_least(20, 's')),
+    'pinned.share': Row('5,000 streams, 60 s, one core: latest renewal, of the lifetime', '', at_most(0.60, '')),
+    'pinned.missed': Row('the same: streams ended or without a renewal', '', at_most(0, '')),
+    'change.last': Row('registry change to the last of 1,000 streams', 'ms', at_most(400, 'ms')),
+    'start.1': Row('start to first SVID, state on disk, 1 entry', 'ms', of_spire(1.0)),
+    'start.1000': Row('start to first SVID, state on disk, 1,000 entries', 'ms', of_spire(0.5)),
+    'restart.back': Row('1,000 streams are back after a restart', 'ms'),
+    'issue.pki': Row('issue in pki: key, certificate, signature; one core', 'µs', of_limit(0.75)),
+    'issue.store': Row('issue through store and audit log, of 2,000 at once', 'µs'),
+    'verify': Row('verify an X.509-SVID', 'µs'),
+    'match.earns': Row('match, 10,000 entries: a caller with 30 selectors', 'µs', at_most(20, 'µs')),
+    'match.stranger': Row('match, 10,000 entries: a caller that earns nothing', 'µs', at_most(20, 'µs')),
+    'match.gap': Row('match, 10,000 entries: 100 hang on a program that cannot be read', 'µs'),
+    'attest.unix': Row('attestation, unix: CPU', 'µs'),
+    'attest.both': Row('attestation, unix and process: CPU', 'µs'),
+    'flood.before': Row('another user, before a flood: latency p99', 'ms'),
+    'flood.during': Row('another user, during a flood of connections: latency p99', 'ms'),
+    'flood.beside': Row('the same while another agent is flooded: latency p99', 'ms'),
+    'flood.failed': Row('fetches of the other user that failed meanwhile', '', at_most(0, '')),
+}
+
+
+class Results:
+    """Values of one run, by row and contender, and curves; printed and kept as JSON."""
+
+    def __init__(self, about):
+        self.about = about
+        self.values = {}
+        self.curves = {}
+
+    def add(self, row, contender, value):
+        assert row in ROWS and contender in CONTENDERS
+        self.values.setdefault(row, {}).setdefault(contender, []).append(value)
+
+    def add_point(self, curve, contender, x, y):
+        self.curves.setdefault(curve, {}).setdefault(contender, []).append([x, y])
+
+    def medians(self, row):
+        return {contender: statistics.median(values) for contender, values in self.values.get(row, {}).items()}
+
+    def lines(self):
+        """One dictionary a measured row, in the order of ROWS."""
+        for key, row in ROWS.items():
+            medians = self.medians(key)
+            if not medians:
+                continue
+            ratio = medians['ours'] / medians['spire'] if medians.get('spire') and 'ours' in medians else None
+            yield {'row': key, 'text': row.text, 'unit': row.unit, 'values': self.values[key], 'medians': medians, 'ratio': ratio,
+                   'target': row.target.text.strip() if row.target else None, 'met': row.target.met(medians) if row.target else None}
+
+    def worse_than(self, times):
+        """The rows whose figure is so many times worse than its target."""
+        return [row.text for key, row in ROWS.items()
+                if row.target and self.medians(key) and row.target.met(self.medians(key), times) is False]
+
+    def as_json(self):
+        return {'about': self.about, 'rows': list(self.lines()), 'curves': self.curves}
+
+
+HEADS = ('figure', 'ours', 'spire-agent', 'limit', '÷ spire', 'target', 'met')
+
+
+def cells(line):
+    """One line of Results.lines() as the texts of the table's columns."""
+    shown = [number(line['medians'].get(contender), line['unit']) for contender in CONTENDERS]
+    ratio = f'{line["ratio"]:.2f}' if line['ratio'] is not None else '–'
+    met = {True: 'yes', False: 'no', None: '–'}[line['met']]
+    return (line['text'], *shown, ratio, line['target'] or '–', met)
+
+
+def number(value, unit):
+    if value is None:
+        return '–'
+    digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
+    return f'{value:,.{digits}f} {unit}'.strip()
+
+
+def print_table(lines, out):
+    table = [HEADS, *(cells(line) for line in lines)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADS))]
+    for row in table:
+        print('  '.join(cell.ljust(width) if column == 0 else cell.rjust(width) if column < 5 else cell.ljust(width)
+                        for column, (cell, width) in enumerate(zip(row, widths))).rstrip(), file=out, flush=True)

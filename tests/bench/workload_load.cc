@@ -1,0 +1,195 @@
+// Calls any SPIFFE Workload API over its Unix socket, and prints what callers saw, one JSON object a line.
+//
+//   workload_load fetch SOCKET SECONDS CALLERS  a new connection, FetchX509SVID, its first message, again and again
+//   workload_load cold SOCKET COUNT             COUNT such requests, each after 1 to 2.4 quiet seconds
+//   workload_load first SOCKET SECONDS          asks until a first message comes, for so long: when, and how many SVIDs
+//   workload_load streams SOCKET COUNT          opens COUNT streams, holds them, and obeys lines on standard input:
+//       mark              counts anew from here
+//       report            what came since the mark
+//       expect N SECONDS  waits until the newest message of each stream holds N SVIDs: when the first and the last had
+//       it
+//
+// Every message is read: one that holds no SVID, or an expired one, is a failure. Times are those of the monotonic
+// clock.
+#include <fmt/format.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "tests/bench/held_streams.h"
+#include "tests/bench/load_time.h"
+#include "tests/bench/stream_client.h"
+#include "tests/bench/x509_message.h"
+
+namespace lanyard::bench {
+namespace {
+
+constexpr double kPatience = 30;  // seconds for one fetch
+
+struct Fetch {
+  StreamClient client;
+  double begun;
+};
+
+// Fetches, some at once, and how long each took.
+class Fetches {
+ public:
+  explicit Fetches(std::string path) : path_(std::move(path)), poll_(epoll_create1(EPOLL_CLOEXEC)) {}
+
+  void Run(double seconds, size_t callers) {
+    const double begin = MonotonicSeconds(), end = begin + seconds;
+    under_way_.resize(callers);
+    for (size_t i = 0; i < callers; ++i) Begin(i);
+    size_t left = callers;
+    while (left > 0) {
+      epoll_event events[64];
+      const int count = epoll_wait(poll_.get(), events, std::size(events), static_cast<int>(1000 * kPatience));
+      if (count <= 0) break;  // nobody is answered any more
+      for (int i = 0; i < count; ++i) {
+        const size_t which = events[i].data.u64;
+        if (!under_way_[which] || !Continue(*under_way_[which])) continue;
+        under_way_[which].reset();
+        MonotonicSeconds() < end ? Begin(which) : static_cast<void>(--left);
+      }
+    }
+    failed_ += left;
+    seconds_ = MonotonicSeconds() - begin;
+  }
+
+  // Waits before each, so that the agent has gone quiet.
+  void RunCold(size_t count) {
+    std::mt19937 random(std::random_device{}());
+    std::uniform_int_distribution<useconds_t> pause(1'000'000, 2'400'000);
+    for (size_t i = 0; i < count; ++i) {
+      usleep(pause(random));
+      Run(0, 1);
+    }
+  }
+
+  void Print() {
+    std::sort(micros_.begin(), micros_.end());
+    std::string all;
+    for (const double one : micros_) all += fmt::format("{}{:.1f}", all.empty() ? "" : ", ", one);
+    fmt::print("{{\"fetches\": {}, \"failed\": {}, \"seconds\": {:.6f}, \"message_bytes\": {}, \"micros\": [{}]}}\n",
+               micros_.size(), failed_, seconds_, bytes_, all);
+  }
+
+ private:
+  void Begin(size_t which) {
+    const double begun = MonotonicSeconds();
+    auto client = StreamClient::Open(path_);
+    if (!client.ok()) {
+      fmt::print(stderr, "workload_load: {}\n", Message(client.status()));
+      std::exit(1);
+    }
+    epoll_event event{.events = EPOLLIN, .data = {.u64 = which}};
+    epoll_ctl(poll_.get(), EPOLL_CTL_ADD, client->fd(), &event);
+    under_way_[which].emplace(Fetch{*std::move(client), begun});
+  }
+
+  // True when it is over.
+  bool Continue(Fetch& fetch) {
+    if (!fetch.client.Read()) {
+      failed_ += fetch.client.over() ? 1 : 0;
+      return fetch.client.over();
+    }
+    const double took = MonotonicSeconds() - fetch.begun;
+    const auto message = ReadX509Message(fetch.client.message());
+    if (message && static_cast<double>(message->expires_at) > WallSeconds()) {
+      micros_.push_back(1e6 * took);
+      bytes_ = fetch.client.message().size();
+    } else {
+      ++failed_;
+    }
+    return true;
+  }
+
+  std::string path_;
+  UniqueFd poll_;
+  std::vector<std::optional<Fetch>> under_way_;
+  std::vector<double> micros_;
+  size_t failed_ = 0, bytes_ = 0;
+  double seconds_ = 0;
+};
+
+// What one connection gives: nothing when it ends without a message.
+std::optional<X509Message> TryOnce(const std::string& path, double deadline, bool& connected) {
+  auto client = StreamClient::Open(path);
+  connected = client.ok();
+  if (!connected) return std::nullopt;
+  while (!client->over() && MonotonicSeconds() < deadline) {
+    if (client->Read()) return ReadX509Message(client->message());
+    usleep(200);
+  }
+  return std::nullopt;
+}
+
+int First(const std::string& path, double seconds) {
+  const double deadline = MonotonicSeconds() + seconds;
+  constexpr useconds_t kShortest = 1000, kLongest = 16'000;  // an agent that starts needs the processor more than we do
+  for (useconds_t pause = kShortest; MonotonicSeconds() < deadline;) {
+    bool connected = false;
+    if (const auto message = TryOnce(path, deadline, connected)) {
+      fmt::print("{{\"at\": {:.6f}, \"svids\": {}}}\n", MonotonicSeconds(), message->svids);
+      return 0;
+    }
+    usleep(pause);
+    if (connected) pause = std::min(2 * pause, kLongest);
+  }
+  fmt::print(stderr, "workload_load: no message came within {} s\n", seconds);
+  return 1;
+}
+
+int Streams(const std::string& path, size_t count) {
+  auto held = HeldStreams::Open(path, count);
+  if (!held.ok()) {
+    fmt::print(stderr, "workload_load: {}\n", Message(held.status()));
+    return 1;
+  }
+  held->Run();
+  return 0;
+}
+
+// As many descriptors as there may be.
+void RaiseLimit() {
+  rlimit files{};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  const auto number = [&](size_t at) { return std::strtod(arguments[at].c_str(), nullptr); };
+  RaiseLimit();
+  if (arguments.size() == 3 && arguments[0] == "first") return First(arguments[1], number(2));
+  if (arguments.size() == 3 && arguments[0] == "streams") return Streams(arguments[1], static_cast<size_t>(number(2)));
+  if (arguments.size() == 4 && arguments[0] == "fetch") {
+    Fetches fetches(arguments[1]);
+    fetches.Run(number(2), static_cast<size_t>(number(3)));
+    fetches.Print();
+    return 0;
+  }
+  if (arguments.size() == 3 && arguments[0] == "cold") {
+    Fetches fetches(arguments[1]);
+    fetches.RunCold(static_cast<size_t>(number(2)));
+    fetches.Print();
+    return 0;
+  }
+  fmt::print(stderr, "usage: workload_load fetch|cold|first|streams SOCKET NUMBER...; see workload_load.cc\n");
+  return 2;
+}
+
+}  // namespace
+}  // namespace lanyard::bench
+
+int main(int argc, char** argv) {
+  return lanyard::bench::Main({argv + 1, argv + argc});
+}
