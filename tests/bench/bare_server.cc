@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_set>
 #include <vector>
@@ -82,23 +83,25 @@ struct Call {
 
 class Server {
  public:
-  Server(const std::string& path, int identities) : identities_(identities), message_(messages_.Make(identities)) {
+  Server(const std::string& path, int identities, std::string_view without)
+      : identities_(identities), message_(messages_.Make(identities)) {
     grpc::ServerBuilder builder;
     builder.RegisterAsyncGenericService(&service_);
     queue_ = builder.AddCompletionQueue();
     builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
-    for (const auto& [name, value] :
-         std::initializer_list<std::pair<const char*, int>>{{"grpc.max_receive_message_length", 16384},
-                                                            {"grpc.max_metadata_size", 8192},
-                                                            {"grpc.per_message_compression", 0},
-                                                            {"grpc.enable_channelz", 0},
-                                                            {"grpc.http2.hpack_table_size.decoder", 0},
-                                                            {"grpc.http2.hpack_table_size.encoder", 0},
-                                                            {"grpc.http2.bdp_probe", 0},
-                                                            {"grpc.experimental.tcp_read_chunk_size", 256},
-                                                            {"grpc.experimental.tcp_min_read_chunk_size", 256},
-                                                            {"grpc.experimental.tcp_max_read_chunk_size", 1024}}) {
-      builder.AddChannelArgument(name, value);
+    using Arguments = std::initializer_list<std::pair<const char*, int>>;
+    const auto set = [&](const Arguments& arguments) {
+      for (const auto& [name, value] : arguments) builder.AddChannelArgument(name, value);
+    };
+    set({{"grpc.max_receive_message_length", 16384}, {"grpc.max_metadata_size", 8192}});
+    set({{"grpc.per_message_compression", 0}, {"grpc.http2.bdp_probe", 0}});
+    if (without != "tables") {
+      set({{"grpc.http2.hpack_table_size.decoder", 0}, {"grpc.http2.hpack_table_size.encoder", 0}});
+      set({{"grpc.enable_channelz", 0}});
+    }
+    if (without != "chunks") {
+      set({{"grpc.experimental.tcp_read_chunk_size", 256}});
+      set({{"grpc.experimental.tcp_min_read_chunk_size", 256}, {"grpc.experimental.tcp_max_read_chunk_size", 1024}});
     }
     server_ = builder.BuildAndStart();
     for (int i = 0; i < kRequested; ++i) Request();
@@ -165,11 +168,13 @@ class Server {
 }  // namespace lanyard::bench
 
 int main(int argc, char** argv) {
-  setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);  // as the agent does, before any call of gRPC
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  if (argc != 3) {
-    fmt::print(stderr, "usage: bare_server SOCKET IDENTITIES\n");
+  const std::string_view without = argc > 3 ? argv[3] : "";
+  // As the agent does, before any call of gRPC.
+  if (without != "experiment") setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);
+  if (without != "graph") absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  if (argc < 3) {
+    fmt::print(stderr, "usage: bare_server SOCKET IDENTITIES [RECIPE]\n");
     return 2;
   }
-  lanyard::bench::Server(argv[1], std::atoi(argv[2])).Run();
+  lanyard::bench::Server(argv[1], std::atoi(argv[2]), without).Run();
 }

@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / 'support/python')]
 sys.dont_write_bytecode = True
 
+import report  # noqa: E402
 from contenders import Bench  # noqa: E402
 from node import BUILD, ROOT  # noqa: E402
 from spire import spire_binary  # noqa: E402
@@ -31,6 +32,7 @@ PARTS = {
     'fetch': 'fetch_bench.FetchBench.test_fetch',
     'cold': 'fetch_bench.FetchBench.test_cold',
     'streams': 'memory_bench.MemoryBench.test_streams',
+    'recipes': 'memory_bench.MemoryBench.test_recipes',
     'entries': 'memory_bench.MemoryBench.test_entries',
     'start': 'start_bench.StartBench.test_start',
     'restart': 'start_bench.StartBench.test_restart',
@@ -93,6 +95,8 @@ def main():
         if arguments.json:
             arguments.json.write_text(json.dumps(results.as_json(), indent=1, ensure_ascii=False), encoding='utf-8')
     print_table(results.lines(), sys.stdout)
+    for line in (*report.recipes(results.as_json()), *report.curves(results.as_json())):
+        print(line)
     worse = results.worse_than(arguments.fail_at) if arguments.fail_at else []
     for row in worse:
         print(f'{arguments.fail_at:g} times worse than its target: {row}')

@@ -149,13 +149,13 @@ class SpireAgent(Contender):
 
 
 class Bare(Contender):
-    """The bare server with as many identities."""
+    """The bare server with as many identities; `without` a recipe (see bare_server.cc) where that is what is measured."""
 
     name = 'limit'
 
-    def __init__(self, test, entries, connections=None, cpus=None):
+    def __init__(self, test, entries, connections=None, cpus=None, without=''):
         del connections, cpus
-        self.identities = len(entries)
+        self.identities, self.without = len(entries), without
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-bare-', dir='/tmp'))
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         test.addCleanup(self.stop)
@@ -163,7 +163,7 @@ class Bare(Contender):
         self.process = None
 
     def start(self):
-        self.process = subprocess.Popen([program('bare_server'), self.socket, str(self.identities)], stdin=subprocess.PIPE)
+        self.process = subprocess.Popen([program('bare_server'), self.socket, str(self.identities), self.without], stdin=subprocess.PIPE)
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 import time
 
-from contenders import Bench, Held, mine, others
+from contenders import Bare, Bench, Held, mine, others
 
 MIB, KIB = 1 << 20, 1 << 10
 
@@ -48,4 +48,22 @@ class MemoryBench(Bench):
                 self.add('entries.cpu', one, 1000 * (one.cpu_seconds() - spent) / took)
                 self.add('entries.rss', one, one.resident() / MIB)
                 self.add('entries.private', one, one.private() / MIB)
+                one.stop()
+
+    def test_recipes(self):
+        """The bare server with all recipes, and without each in turn: what it is worth here, a stream and a fetch."""
+        count, settle = 1000, 1
+        for _ in range(self.rounds):
+            for without in ('', 'experiment', 'chunks', 'tables', 'graph'):
+                one = Bare(self, [mine()], without=without).start()
+                one.serves()
+                time.sleep(settle)
+                alone = one.resident()
+                held = Held(self, one, count)
+                time.sleep(settle)
+                stream = (one.resident() - alone) / count
+                held.close()
+                before = one.cpu_seconds()
+                seen = one.load('fetch', 1, 8)
+                self.results.add_recipe(without, stream, 1e6 * (one.cpu_seconds() - before) / seen['fetches'])
                 one.stop()

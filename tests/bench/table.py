@@ -104,12 +104,13 @@ ROWS = {
 
 
 class Results:
-    """Values of one run, by row and contender, and curves; printed and kept as JSON."""
+    """Values of one run, by row and contender; curves; recipes. Printed and kept as JSON."""
 
     def __init__(self, about):
         self.about = about
         self.values = {}
         self.curves = {}
+        self.recipes = {}  # what one stream and one fetch cost the bare server without each
 
     def add(self, row, contender, value):
         assert row in ROWS and contender in CONTENDERS
@@ -117,6 +118,11 @@ class Results:
 
     def add_point(self, curve, contender, x, y):
         self.curves.setdefault(curve, {}).setdefault(contender, []).append([x, y])
+
+    def add_recipe(self, name, stream_bytes, fetch_micros):
+        values = self.recipes.setdefault(name, {'stream_bytes': [], 'fetch_micros': []})
+        values['stream_bytes'].append(stream_bytes)
+        values['fetch_micros'].append(fetch_micros)
 
     def medians(self, row):
         return {contender: statistics.median(values) for contender, values in self.values.get(row, {}).items()}
@@ -137,7 +143,7 @@ class Results:
                 if row.target and self.medians(key) and row.target.met(self.medians(key), times) is False]
 
     def as_json(self):
-        return {'about': self.about, 'rows': list(self.lines()), 'curves': self.curves}
+        return {'about': self.about, 'rows': list(self.lines()), 'curves': self.curves, 'recipes': self.recipes}
 
 
 HEADS = ('figure', 'ours', 'spire-agent', 'limit', '÷ spire', 'target', 'met')
