@@ -30,6 +30,7 @@ from table import Results, print_table  # noqa: E402
 PARTS = {
     'functions': 'function_bench.FunctionBench.test_functions',
     'fetch': 'fetch_bench.FetchBench.test_fetch',
+    'every-kind': 'fetch_bench.FetchBench.test_every_kind',
     'cold': 'fetch_bench.FetchBench.test_cold',
     'streams': 'memory_bench.MemoryBench.test_streams',
     'recipes': 'memory_bench.MemoryBench.test_recipes',

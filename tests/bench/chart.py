@@ -5,7 +5,7 @@ from xml.sax.saxutils import escape
 
 SERIES = {'ours': ('Lanyard', '#1b6ca8'), 'spire': ('spire-agent', '#c8553d'), 'limit': ('limit', '#7a7a7a')}
 WIDTH, HEIGHT = 270, 230  # of one panel
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 34, 40
+LEFT, RIGHT, TOP, BOTTOM = 58, 22, 34, 40
 COLUMNS = 3
 HEAD = 34
 
@@ -73,7 +73,7 @@ def chart(panels):
     for name, colour in SERIES.values():
         lines.append(f'<path d="M{x} 20H{x + 22}" stroke="{colour}" stroke-width="3"/>'
                      f'<text x="{x + 28}" y="24" font-size="12">{name}</text>')
-        x += 46 + 8 * len(name)
+        x += 48 + 8 * len(name)
     for index, (title, x_title, series) in enumerate(panels):
         at = (index % COLUMNS * WIDTH, HEAD + index // COLUMNS * HEIGHT)
         lines.extend(Panel(at, title, x_title, series).svg())

@@ -2,7 +2,14 @@
 
 import threading
 
-from contenders import Bench, mine
+from contenders import Bench, Ours, mine
+
+# docs/ATTESTORS.md; values that no caller has.
+EVERY_KIND = [
+    'unix:uid:4242', 'unix:user:nobody-here', 'unix:gid:4242', 'unix:group:nobody-here', 'unix:supplementary_gid:4242',
+    'unix:supplementary_group:nobody-here', 'unix:path:/nowhere', f'unix:sha256:{"0" * 64}', 'process:cgroup:/nowhere',
+    'process:scope:nowhere.scope', 'process:ancestor:/nowhere', f'process:ancestor_sha256:{"0" * 64}', 'process:loginuid:4242',
+    'process:tty:pts/4242', 'process:ns:net:1', 'process:traced:true', 'process:no_new_privs:true']
 
 
 def percentile(sorted_values, percent):
@@ -28,6 +35,22 @@ class FetchBench(Bench):
                     self.add(f'fetch.p99.{callers}', one, percentile(seen['micros'], 99))
                     if callers == 8:
                         self.add('fetch.rate.8', one, seen['fetches'] / seen['seconds'])
+
+    def test_every_kind(self):
+        """An entry that names every kind of selector makes our agent find out everything about every caller. Nobody earns it.
+        spire-agent is as before: it knows fewer kinds, and finds them all out always."""
+        seconds = 1.5 if self.quick else 4
+        ours = Ours(self, [mine(), ('/nobody', EVERY_KIND, None)])
+        contenders = [ours, *self.contenders([mine()])[1:]]
+        for one in contenders:
+            one.start().serves()
+            one.load('fetch', 0.5, 1)
+        for _ in range(self.rounds):
+            for one in contenders:
+                before = one.cpu_seconds()
+                seen = one.load('fetch', seconds, 1)
+                self.assertEqual(seen['failed'], 0, one.name)
+                self.add('fetch.every', one, 1e6 * (one.cpu_seconds() - before) / seen['fetches'])
 
     def test_cold(self):
         """All at the same time: they sleep, and so does the caller of each."""

@@ -68,6 +68,7 @@ ROWS = {
     'fetch.p50.8': Row('fetch, eight at once: latency p50', 'µs', of_spire(0.70)),
     'fetch.p99.8': Row('fetch, eight at once: latency p99', 'µs', of_spire(0.50)),
     'fetch.rate.8': Row('fetch, eight at once: fetches a second', '/s'),
+    'fetch.every': Row('fetch, one at a time, every kind of selector in use: CPU', 'µs'),
     'cold.p50': Row('fetch after a quiet second: latency p50', 'ms'),
     'cold.p99': Row('fetch after a quiet second: latency p99', 'ms', at_most(3, 'ms')),
     'memory.rss': Row('after start: resident', 'MiB', of_spire(0.35)),
