@@ -51,8 +51,8 @@ void Measure(const char* separator, std::string_view which, const PeerProcess& p
     attestation = set.Attest(peer, clock->MonoNow() + std::chrono::seconds(5), [&](Result<Findings> findings) {
       if (!findings.ok() || !findings->gaps.empty()) {
         const Status why = findings.ok() ? findings->gaps[0].why : findings.status();
-        std::fprintf(stderr, "cannot measure: %s\n", why.ToString().c_str());
-        std::exit(1);
+        fmt::print(stderr, "cannot measure: {}\n", why.ToString());
+        std::_Exit(1);
       }
       selectors = findings->selectors.size();
       if (--left == rounds) begun = CpuMicroseconds();
@@ -75,10 +75,10 @@ void MeasureLimit(pid_t pid, int rounds) {
   for (int i = 0; i < rounds; ++i) {
     for (const char* name : {"status", "cgroup", "stat"}) {
       const int fd = open(fmt::format("/proc/{}/{}", pid, name).c_str(), O_RDONLY | O_CLOEXEC);
-      if (fd < 0 || read(fd, bytes, sizeof bytes) <= 0) std::exit(1);
+      if (fd < 0 || read(fd, bytes, sizeof bytes) <= 0) std::_Exit(1);
       close(fd);
     }
-    if (readlink(fmt::format("/proc/{}/exe", pid).c_str(), bytes, sizeof bytes) <= 0) std::exit(1);
+    if (readlink(fmt::format("/proc/{}/exe", pid).c_str(), bytes, sizeof bytes) <= 0) std::_Exit(1);
   }
   std::printf(", \"limit\": {\"cpu_us\": %.2f}}\n", (CpuMicroseconds() - begun) / rounds);
 }

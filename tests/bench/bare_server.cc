@@ -13,11 +13,11 @@
 #include <absl/synchronization/mutex.h>
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -35,33 +35,33 @@ constexpr int kRequested = 64;  // calls asked for beforehand
 
 class Messages {
  public:
-  Messages() {
-    const auto now = std::chrono::system_clock::now();
-    root_.emplace(MakeRootCa(domain_, KeyType::kEcP256, now, now + std::chrono::hours(24)).value());
-    issuer_.emplace(Issuer::Create({root_->certificate}, root_->key).value());
-  }
-
   grpc::ByteBuffer Make(int identities) {
     const auto now = std::chrono::system_clock::now();
     ::X509SVIDResponse response;
     for (int i = 0; i < identities; ++i) {
       const SpiffeId id = SpiffeId::Parse(fmt::format("spiffe://example.org/agent-{}", i)).value();
-      const X509Svid svid = issuer_->IssueLeaf({id, KeyType::kEcP256, {}, now, now + std::chrono::hours(1)}).value();
+      const X509Svid svid = issuer_.IssueLeaf({id, KeyType::kEcP256, {}, now, now + kTtl}).value();
       auto& one = *response.add_svids();
       one.set_spiffe_id(id.str());
       one.set_x509_svid(svid.ChainDer());
       const SecretBytes key = svid.key().ToPkcs8Der().value();
       one.set_x509_svid_key(std::string(key.expose()));
-      one.set_bundle(root_->certificate.der());
+      one.set_bundle(root_.certificate.der());
     }
     const grpc::Slice slice(response.SerializeAsString());
-    return grpc::ByteBuffer(&slice, 1);
+    return {&slice, 1};
   }
 
  private:
-  const TrustDomain domain_ = TrustDomain::Parse("example.org").value();
-  std::optional<SelfSignedCa> root_;
-  std::optional<Issuer> issuer_;
+  static constexpr std::chrono::hours kTtl{1};
+
+  static SelfSignedCa MakeRoot() {
+    const auto now = std::chrono::system_clock::now();
+    return MakeRootCa(TrustDomain::Parse("example.org").value(), KeyType::kEcP256, now, now + 24 * kTtl).value();
+  }
+
+  const SelfSignedCa root_ = MakeRoot();
+  const Issuer issuer_ = Issuer::Create({root_.certificate}, root_.key).value();
 };
 
 class Server;
@@ -169,8 +169,8 @@ class Server {
 
 int main(int argc, char** argv) {
   const std::string_view without = argc > 3 ? argv[3] : "";
-  // As the agent does, before any call of gRPC.
-  if (without != "experiment") setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);
+  // As the agent does: before any call of gRPC, and so before there is another thread.
+  if (without != "experiment") setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);  // NOLINT(concurrency-mt-unsafe)
   if (without != "graph") absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   if (argc < 3) {
     fmt::print(stderr, "usage: bare_server SOCKET IDENTITIES [RECIPE]\n");

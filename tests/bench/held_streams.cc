@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
+#include <iostream>
 #include <sstream>
 
 #include "tests/bench/load_time.h"
@@ -34,8 +34,8 @@ Result<HeldStreams> HeldStreams::Open(const std::string& path, size_t count) {
     while (waiting() == kAtOnce) held.Wait(-1);
   }
   while (waiting() > 0) held.Wait(-1);
-  fmt::print("{{\"streams\": {}, \"opened_s\": {:.6f}}}\n", count, MonotonicSeconds() - begin);
-  std::fflush(stdout);
+  std::cout << fmt::format("{{\"streams\": {}, \"opened_s\": {:.6f}}}\n", count, MonotonicSeconds() - begin);
+  std::cout.flush();
   return held;
 }
 
@@ -111,7 +111,7 @@ void HeldStreams::Obey(const std::string& command) {
     words >> expected_->svids >> seconds;
     expected_->deadline = MonotonicSeconds() + seconds;
   } else {
-    fmt::print(stderr, "workload_load: unknown command \"{}\"\n", command);
+    std::cerr << fmt::format("workload_load: unknown command \"{}\"\n", command);
   }
 }
 
@@ -138,13 +138,13 @@ void HeldStreams::Report() const {
     least_left = std::min({least_left, held.least_left, static_cast<double>(held.expires_at) - wall});
     oldest = std::min(oldest, held.last_message);
   }
-  fmt::print(
+  std::cout << fmt::format(
       "{{\"streams\": {}, \"over\": {}, \"messages\": {}, \"least_messages\": {}, \"most_messages\": {}, \"bytes\": "
       "{}, "
       "\"invalid\": {}, \"fewest_svids\": {}, \"least_left_s\": {:.3f}, \"longest_silence_s\": {:.3f}}}\n",
       streams_.size(), over, messages, least, most, bytes, invalid, fewest_svids, least_left,
       MonotonicSeconds() - oldest);
-  std::fflush(stdout);
+  std::cout.flush();
 }
 
 void HeldStreams::CheckExpectation() {
@@ -158,9 +158,9 @@ void HeldStreams::CheckExpectation() {
     last = std::max(last, held.svids_since);
   }
   if (there < streams_.size() && MonotonicSeconds() < expected_->deadline) return;
-  fmt::print("{{\"streams\": {}, \"there\": {}, \"first\": {:.6f}, \"last\": {:.6f}}}\n", streams_.size(), there, first,
-             last);
-  std::fflush(stdout);
+  std::cout << fmt::format("{{\"streams\": {}, \"there\": {}, \"first\": {:.6f}, \"last\": {:.6f}}}\n", streams_.size(),
+                           there, first, last);
+  std::cout.flush();
   expected_.reset();
 }
 

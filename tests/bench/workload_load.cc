@@ -55,8 +55,9 @@ class Fetches {
       if (count <= 0) break;  // nobody is answered any more
       for (int i = 0; i < count; ++i) {
         const size_t which = events[i].data.u64;
-        if (!under_way_[which] || !Continue(*under_way_[which])) continue;
-        under_way_[which].reset();
+        std::optional<Fetch>& fetch = under_way_[which];
+        if (!fetch || !Continue(*fetch)) continue;
+        fetch.reset();
         MonotonicSeconds() < end ? Begin(which) : static_cast<void>(--left);
       }
     }
@@ -88,7 +89,7 @@ class Fetches {
     auto client = StreamClient::Open(path_);
     if (!client.ok()) {
       fmt::print(stderr, "workload_load: {}\n", Message(client.status()));
-      std::exit(1);
+      std::_Exit(1);
     }
     epoll_event event{.events = EPOLLIN, .data = {.u64 = which}};
     epoll_ctl(poll_.get(), EPOLL_CTL_ADD, client->fd(), &event);
