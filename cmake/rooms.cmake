@@ -14,6 +14,9 @@ function(lanyard_executable name)
   add_executable(${name} ${ARG_SOURCES})
   list(TRANSFORM ARG_ROOMS PREPEND lanyard_)
   target_link_libraries(${name} PRIVATE ${ARG_ROOMS} ${ARG_LIBRARIES} lanyard_flags)
+  if(LANYARD_SANITIZE)
+    target_sources(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/support/sanitizer_options.cc)
+  endif()
 endfunction()
 
 # lanyard_protos(NAME FILES … [SERVICES]): messages (and with SERVICES gRPC stubs) generated from .proto files, as lanyard_NAME.
