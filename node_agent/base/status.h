@@ -92,13 +92,13 @@ inline Status ErrnoStatus(int error, std::string_view what) {
       return status_;                                        \
     }                                                        \
   } while (false)
-
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration may not stand in parentheses
 // ASSIGN_OR_RETURN(auto x, F()): x is F()'s value, or the enclosing function returns F()'s Status.
 #define ASSIGN_OR_RETURN(lhs, expr) LANYARD_ASSIGN_OR_RETURN(LANYARD_CONCAT(result_, __LINE__), lhs, expr)
 #define LANYARD_ASSIGN_OR_RETURN(result, lhs, expr) \
   auto result = (expr);                             \
   if (!result.ok()) return result.status();         \
   lhs = std::move(result).value()
-
+// NOLINTEND(bugprone-macro-parentheses)
 // Discards a Result or Status on purpose; `why` is for the reader.
 #define IGNORE_ERROR(expr, why) static_cast<void>(expr)
