@@ -10,8 +10,8 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
  public:
   Run(AttestorSet& set, Done done) : set_(set), started_(set.clock_.MonoNow()), done_(std::move(done)) {}
 
-  void Start(const PeerProcess& peer, Deadline deadline) {
-    Result<std::shared_ptr<const Subject>> subject = Subject::Read(peer);
+  void Start(const PeerProcess& peer, Deadline deadline, WantedKindsPtr wanted) {
+    Result<std::shared_ptr<const Subject>> subject = Subject::Read(peer, std::move(wanted));
     if (subject.ok()) {
       if (Status same = (*subject)->CheckIds(); !same.ok()) subject = same;
     }
@@ -21,11 +21,15 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
     }
     subject_ = *std::move(subject);
     attempts_.resize(set_.attestors_.size());
-    waiting_ = attempts_.size();
+    for (size_t index = 0; index < attempts_.size(); ++index) {
+      attempts_[index].answered = !subject_->wanted().HasType(set_.attestors_[index]->type());
+      if (!attempts_[index].answered) ++waiting_;
+    }
     alarm_ = set_.clock_.CallAt(deadline, [self = weak_from_this()] {
       if (auto run = self.lock()) run->OnDeadline();
     });
     for (size_t index = 0; index < attempts_.size(); ++index) {
+      if (attempts_[index].answered) continue;
       attempts_[index].attempt =
           set_.attestors_[index]->Attest(subject_, deadline, [self = weak_from_this(), index](Result<Findings> answer) {
             if (auto run = self.lock()) run->OnAnswer(index, std::move(answer));
@@ -116,7 +120,8 @@ AttestorSet::AttestorSet(EventLoop& loop, Clock& clock, std::vector<std::unique_
 
 AttestorSet::~AttestorSet() = default;
 
-std::unique_ptr<Attestation> AttestorSet::Attest(const PeerProcess& peer, Deadline deadline, Done done) {
+std::unique_ptr<Attestation> AttestorSet::Attest(const PeerProcess& peer, Deadline deadline, Done done,
+                                                 WantedKindsPtr wanted) {
   // The handle owns the run alone; while a callback works on it, a second reference keeps it until the callback
   // returns.
   struct Handle : Attestation {
@@ -127,7 +132,7 @@ std::unique_ptr<Attestation> AttestorSet::Attest(const PeerProcess& peer, Deadli
   };
   auto run = std::make_shared<Run>(*this, std::move(done));
   auto handle = std::make_unique<Handle>(run);
-  run->Start(peer, deadline);
+  run->Start(peer, deadline, std::move(wanted));
   return handle;
 }
 

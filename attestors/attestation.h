@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "attestors/attestor.h"
+#include "attestors/wanted_kinds.h"
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/process.h"
@@ -47,9 +48,10 @@ class AttestorSet {
   AttestorSet(EventLoop& loop, Clock& clock, std::vector<std::unique_ptr<Attestor>> attestors);
   ~AttestorSet();
 
-  // `done` runs once, never before Attest() has returned, at the latest when the loop reaches `deadline`; it may
-  // destroy the Attestation.
-  [[nodiscard]] std::unique_ptr<Attestation> Attest(const PeerProcess& peer, Deadline deadline, Done done);
+  // Selectors of kinds that are not `wanted` may be missing without being a gap. `done` runs once, never before
+  // Attest() has returned, at the latest when the loop reaches `deadline`; it may destroy the Attestation.
+  [[nodiscard]] std::unique_ptr<Attestation> Attest(const PeerProcess& peer, Deadline deadline, Done done,
+                                                    WantedKindsPtr wanted = WantedKinds::All());
 
   // In the order given; for health and `config check`.
   std::vector<std::string_view> types() const;

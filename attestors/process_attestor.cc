@@ -40,19 +40,14 @@ class ProcessAttestor : public Attestor {
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
     auto attempt = std::make_unique<Gathering>(tools_.loop, type(), std::move(done));
-    attempt->Add("traced", subject->status.tracer != 0 ? "true" : "false");
-    attempt->Add("no_new_privs", subject->status.no_new_privs ? "true" : "false");
-    AddLoginUid(*attempt, *subject->proc);
-    AddTty(*attempt, *subject->proc);
-    AddNamespaces(*attempt, *subject->proc);
-    const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
-    if (mounts.ok()) {
-      AddCgroups(*attempt, *subject, **mounts);
-      if (options_.ancestors) AddAncestors(*attempt, *subject, *mounts);
-    } else {
-      for (std::string_view kind : {"cgroup", "scope", "ancestor", "ancestor_sha256"})
-        attempt->AddGap(kind, mounts.status());
-    }
+    const auto wants = [&](std::string_view kind) { return subject->wanted().Has(type(), kind); };
+    attempt->Add("traced", subject->status().tracer != 0 ? "true" : "false");
+    attempt->Add("no_new_privs", subject->status().no_new_privs ? "true" : "false");
+    if (wants("loginuid")) AddLoginUid(*attempt, *subject->proc());
+    if (wants("tty")) AddTty(*attempt, *subject->proc());
+    if (wants("ns")) AddNamespaces(*attempt, *subject->proc());
+    if (wants("cgroup") || wants("scope")) AddCgroups(*attempt, *subject);
+    if (options_.ancestors && (wants("ancestor") || wants("ancestor_sha256"))) AddAncestors(*attempt, *subject);
     attempt->Seal();
     return attempt;
   }
@@ -103,12 +98,19 @@ class ProcessAttestor : public Attestor {
     return ParseNamespaceLink(kind, link);
   }
 
-  static void AddCgroups(Gathering& attempt, const Subject& subject, const MountTable& mounts) {
+  void AddCgroups(Gathering& attempt, const Subject& subject) {
+    const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
+    const Status known = subject.cgroups().ok() ? mounts.status() : subject.cgroups().status();
+    if (!known.ok()) {
+      attempt.AddGap("cgroup", known);
+      attempt.AddGap("scope", known);
+      return;
+    }
     std::optional<std::string_view> v2_scope, named_scope;
     Status scope_unknown;
-    for (const CgroupMembership& cgroup : subject.cgroups) {
+    for (const CgroupMembership& cgroup : *subject.cgroups()) {
       const bool systemds = cgroup.v2() || cgroup.controllers.front() == "name=systemd";
-      const Result<CgroupTrust> trust = CheckCgroupTrust(cgroup, subject.status, mounts);
+      const Result<CgroupTrust> trust = CheckCgroupTrust(cgroup, subject.status(), **mounts);
       if (!trust.ok()) {
         AddCgroupGaps(attempt, cgroup, trust.status());
         if (systemds && (OutsideCgroupNamespace(cgroup) || ScopeOf(cgroup.path))) scope_unknown = trust.status();
@@ -137,18 +139,20 @@ class ProcessAttestor : public Attestor {
     }
   }
 
-  void AddAncestors(Gathering& attempt, const Subject& subject, const std::shared_ptr<const MountTable>& mounts) {
-    const Result<Ancestry> ancestry = ReadAncestry(*subject.proc);
+  void AddAncestors(Gathering& attempt, const Subject& subject) {
+    const bool hashes = options_.ancestor_hashes && subject.wanted().Has(type(), "ancestor_sha256");
+    const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
+    const Result<Ancestry> ancestry = mounts.ok() ? ReadAncestry(*subject.proc()) : Result<Ancestry>(mounts.status());
     const Status gap = ancestry.ok() ? ancestry->gap : ancestry.status();
     if (!gap.ok()) {
       attempt.AddGap("ancestor", gap);
-      if (options_.ancestor_hashes) attempt.AddGap("ancestor_sha256", gap);
+      if (hashes) attempt.AddGap("ancestor_sha256", gap);
     }
     if (!ancestry.ok()) return;
     for (const Ancestor& ancestor : ancestry->ancestors) {
-      const auto path = PathInOwnNamespace(ancestor.executable, *mounts);
+      const auto path = PathInOwnNamespace(ancestor.executable, **mounts);
       if (path) attempt.Add("ancestor", *path);
-      if (path && options_.ancestor_hashes) AddAncestorHash(attempt, subject, ancestor, mounts);
+      if (path && hashes) AddAncestorHash(attempt, subject, ancestor, *mounts);
     }
   }
 
@@ -159,7 +163,7 @@ class ProcessAttestor : public Attestor {
       return;
     }
     const size_t step = attempt.Expect("ancestor_sha256");
-    attempt.Keep(step, tools_.hasher.Hash(ancestor.proc, ancestor.executable, subject.peer.uid, mounts,
+    attempt.Keep(step, tools_.hasher.Hash(ancestor.proc, ancestor.executable, subject.peer().uid, mounts,
                                           [&attempt, step](Result<ExecutableHash> sha256) {
                                             if (!sha256.ok()) {
                                               attempt.AddGap("ancestor_sha256", sha256.status());

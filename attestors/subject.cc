@@ -13,8 +13,8 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxStatus = 64 * 1024;   // leaves room for about 9,000 groups
-constexpr size_t kMaxCgroups = 64 * 1024;  // 15 hierarchies of PATH_MAX
+constexpr size_t kMaxStatus = size_t{64} * 1024;   // leaves room for about 9,000 groups
+constexpr size_t kMaxCgroups = size_t{64} * 1024;  // 15 hierarchies of PATH_MAX
 
 #ifndef STATX_MNT_ID_UNIQUE
 constexpr unsigned kMountIdUnique = 0x4000;  // linux/stat.h since 6.8
@@ -129,56 +129,65 @@ Result<Executable> ReadExecutable(const ProcDir& proc) {
   return executable;
 }
 
-Result<std::shared_ptr<const Subject>> Subject::Read(const PeerProcess& peer) {
+Result<std::shared_ptr<const Subject>> Subject::Read(const PeerProcess& peer, WantedKindsPtr wanted) {
   const pid_t pid = peer.process->pid();
   Result<ProcDir> proc = ProcDir::Open(pid);
   // The directory is of whoever has the pid now. That is the caller if the caller still runs, and stays so.
   if (!peer.process->StillRunning()) return Gone(pid);
   if (!proc.ok()) return Unavailable(proc.status());
-
-  auto subject = std::make_shared<Subject>();
-  subject->peer = peer;
-  subject->proc = std::make_shared<const ProcDir>(*std::move(proc));
-  Result<ProcStatus> status = ReadStatus(*subject->proc);
+  auto opened = std::make_shared<const ProcDir>(*std::move(proc));
+  Result<ProcStatus> status = ReadStatus(*opened);
   if (!status.ok()) return peer.process->StillRunning() ? Unavailable(status.status()) : Gone(pid);
-  Result<std::vector<CgroupMembership>> cgroups = ReadCgroups(*subject->proc);
-  if (!cgroups.ok()) return peer.process->StillRunning() ? Unavailable(cgroups.status()) : Gone(pid);
-  subject->status = *std::move(status);
-  subject->cgroups = *std::move(cgroups);
-  subject->executable = ReadExecutable(*subject->proc);
-  return subject;
+  return std::make_shared<const Subject>(peer, std::move(wanted), std::move(opened), *std::move(status));
+}
+
+const Result<std::vector<CgroupMembership>>& Subject::cgroups() const {
+  if (!cgroups_) cgroups_ = ReadCgroups(*proc());
+  return *cgroups_;
+}
+
+const Result<Executable>& Subject::executable() const {
+  if (!executable_) executable_ = ReadExecutable(*proc());
+  return *executable_;
 }
 
 Status Subject::CheckIds() const {
-  if (status.uid.effective != peer.uid) {
-    return Error(StatusCode::kPermissionDenied, "uid changed from {} to {} since it connected; connect again", peer.uid,
-                 status.uid.effective);
+  if (status_.uid.effective != peer_.uid) {
+    return Error(StatusCode::kPermissionDenied, "uid changed from {} to {} since it connected; connect again",
+                 peer_.uid, status_.uid.effective);
   }
-  if (status.gid.effective != peer.gid) {
-    return Error(StatusCode::kPermissionDenied, "gid changed from {} to {} since it connected; connect again", peer.gid,
-                 status.gid.effective);
+  if (status_.gid.effective != peer_.gid) {
+    return Error(StatusCode::kPermissionDenied, "gid changed from {} to {} since it connected; connect again",
+                 peer_.gid, status_.gid.effective);
   }
   return OkStatus();
 }
 
 Status Subject::CheckUnchanged() const {
-  const Result<ProcStatus> status_now = ReadStatus(*proc);
-  const Result<std::vector<CgroupMembership>> cgroups_now = ReadCgroups(*proc);
-  const Result<Executable> executable_now = ReadExecutable(*proc);
-  if (!peer.process->StillRunning()) return Gone(peer.process->pid());
+  if (!peer_.process->StillRunning()) return Gone(peer_.process->pid());
+  if (only_status_) return OkStatus();  // one text: true of one moment by itself
+  const Result<ProcStatus> status_now = ReadStatus(*proc_);
+  const auto cgroups_now = cgroups_ ? std::optional(ReadCgroups(*proc_)) : std::nullopt;
+  const auto executable_now = executable_ ? std::optional(ReadExecutable(*proc_)) : std::nullopt;
+  if (!peer_.process->StillRunning()) return Gone(peer_.process->pid());
   if (!status_now.ok()) return Unavailable(status_now.status());
-  if (!cgroups_now.ok()) return Unavailable(cgroups_now.status());
-  if (status_now->uid != status.uid || status_now->gid != status.gid || status_now->groups != status.groups) {
+  if (status_now->uid != status_.uid || status_now->gid != status_.gid || status_now->groups != status_.groups) {
     return Error(StatusCode::kUnavailable, "caller changed its user or groups while being attested; ask again");
   }
-  if (*cgroups_now != cgroups) {
-    return Error(StatusCode::kUnavailable, "caller moved to another cgroup while being attested; ask again");
+  if (cgroups_now) {
+    if (!cgroups_now->ok()) return Unavailable(cgroups_now->status());
+    if (!cgroups_->ok()) return Unavailable(cgroups_->status());
+    if (**cgroups_now != **cgroups_) {
+      return Error(StatusCode::kUnavailable, "caller moved to another cgroup while being attested; ask again");
+    }
   }
+  if (!executable_now) return OkStatus();
   // An executable that could not be looked at gave no selector; it must not have been looked at in between either.
-  const bool same = executable.ok() == executable_now.ok() &&
-                    (!executable.ok() ||
-                     (executable->file.SameFile(executable_now->file) && executable->link == executable_now->link &&
-                      executable->mount_namespace == executable_now->mount_namespace));
+  const Result<Executable>& before = *executable_;
+  const Result<Executable>& now = *executable_now;
+  const bool same =
+      before.ok() == now.ok() && (!before.ok() || (before->file.SameFile(now->file) && before->link == now->link &&
+                                                   before->mount_namespace == now->mount_namespace));
   if (!same) return Error(StatusCode::kUnavailable, "caller changed its executable while being attested; ask again");
   return OkStatus();
 }

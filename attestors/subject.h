@@ -1,21 +1,24 @@
-// What every attestor starts from: one caller, and what /proc said about it, read once.
+// What every attestor starts from: one caller, what is wanted, and what /proc says about it, each text read once.
 //
 // All reads go through a descriptor of /proc/PID. Such a descriptor stays with the process it was opened for: after its
 // exit reads fail, and a reused pid is never read by mistake. Nothing here touches the file system that the executable
 // lies on (the caller may own it, and it may hang): the link is read, and attributes are asked for with
 // AT_STATX_DONT_SYNC.
 //
-// Lifetime: immutable and shared; pool threads may keep it. Thread: any.
+// Lifetime: shared. Thread: loop; a ProcDir may go anywhere.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attestors/procfs.h"
+#include "attestors/wanted_kinds.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/process.h"
 #include "node_agent/base/status.h"
@@ -76,20 +79,40 @@ struct Executable {
 // for a FUSE file system that shuts us out.
 Result<Executable> ReadExecutable(const ProcDir& process);
 
-struct Subject {
-  PeerProcess peer;
-  std::shared_ptr<const ProcDir> proc;
-  ProcStatus status;
-  std::vector<CgroupMembership> cgroups;
-  Result<Executable> executable = Error(StatusCode::kUnknown, "not read");
+// What attestors ask about is read when the first of them asks, once for all. What nobody asks about is not read.
+class Subject {
+ public:
+  // Opens /proc/PID and reads the status. Unavailable when the process is gone. `wanted` is never null.
+  static Result<std::shared_ptr<const Subject>> Read(const PeerProcess& peer, WantedKindsPtr wanted);
 
-  // Reads all of it. Unavailable when the process is gone.
-  static Result<std::shared_ptr<const Subject>> Read(const PeerProcess& peer);
+  Subject(PeerProcess peer, WantedKindsPtr wanted, std::shared_ptr<const ProcDir> proc, ProcStatus status)
+      : peer_(std::move(peer)), wanted_(std::move(wanted)), proc_(std::move(proc)), status_(std::move(status)) {}
+
+  const PeerProcess& peer() const { return peer_; }
+  const WantedKinds& wanted() const { return *wanted_; }
+  const ProcStatus& status() const { return status_; }
+  // For anything else below /proc/PID. The descriptor may go to the pool; the rest is for the loop thread.
+  const std::shared_ptr<const ProcDir>& proc() const {
+    only_status_ = false;
+    return proc_;
+  }
+  const Result<std::vector<CgroupMembership>>& cgroups() const;
+  const Result<Executable>& executable() const;
 
   // The ids in /proc are still those of the connection: PermissionDenied otherwise.
   Status CheckIds() const;
-  // Reads again: Unavailable when the process has exited or changed its ids, executable or cgroups since Read().
+  // Whatever was read was so at one moment: Unavailable when the process has exited since, or (where more than one
+  // look was taken) changed its ids, executable or cgroups in between.
   Status CheckUnchanged() const;
+
+ private:
+  const PeerProcess peer_;
+  const WantedKindsPtr wanted_;
+  const std::shared_ptr<const ProcDir> proc_;
+  const ProcStatus status_;
+  mutable bool only_status_ = true;
+  mutable std::optional<Result<std::vector<CgroupMembership>>> cgroups_;
+  mutable std::optional<Result<Executable>> executable_;
 };
 
 }  // namespace lanyard

@@ -16,13 +16,14 @@ class UnixAttestor : public Attestor {
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
     auto attempt = std::make_unique<Gathering>(tools_.loop, type(), std::move(done));
-    const ProcStatus& status = subject->status;
+    const auto wants = [&](std::string_view kind) { return subject->wanted().Has(type(), kind); };
+    const ProcStatus& status = subject->status();
     attempt->Add("uid", status.uid.effective);
     attempt->Add("gid", status.gid.effective);
-    AddNames(*attempt, NameKind::kUser, "user", {status.uid.effective});
-    AddNames(*attempt, NameKind::kGroup, "group", {status.gid.effective});
-    AddSupplementaryGroups(*attempt, status.groups);
-    if (options_.executable) AddExecutable(*attempt, *subject);
+    if (wants("user")) AddNames(*attempt, NameKind::kUser, "user", {status.uid.effective});
+    if (wants("group")) AddNames(*attempt, NameKind::kGroup, "group", {status.gid.effective});
+    if (wants("supplementary_gid") || wants("supplementary_group")) AddSupplementaryGroups(*attempt, status.groups);
+    if (options_.executable && (wants("path") || wants("sha256"))) AddExecutable(*attempt, *subject);
     attempt->Seal();
     return attempt;
   }
@@ -65,20 +66,21 @@ class UnixAttestor : public Attestor {
 
   void AddExecutable(Gathering& attempt, const Subject& subject) {
     const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
-    const Status known = subject.executable.ok() ? mounts.status() : subject.executable.status();
+    const Status known = subject.executable().ok() ? mounts.status() : subject.executable().status();
     if (!known.ok()) {
       attempt.AddGap("path", known);
       attempt.AddGap("sha256", known);
       return;
     }
-    const Executable& executable = *subject.executable;
+    const Executable& executable = *subject.executable();
     if (const auto path = PathInOwnNamespace(executable, **mounts)) attempt.Add("path", *path);
+    if (!subject.wanted().Has(type(), "sha256")) return;
     if (const std::string* sha256 = tools_.hasher.Cached(executable.file)) {
       attempt.Add("sha256", *sha256);
       return;
     }
     const size_t step = attempt.Expect("sha256");
-    attempt.Keep(step, tools_.hasher.Hash(subject.proc, executable, subject.peer.uid, *mounts,
+    attempt.Keep(step, tools_.hasher.Hash(subject.proc(), executable, subject.peer().uid, *mounts,
                                           [&attempt, step](Result<ExecutableHash> sha256) {
                                             if (!sha256.ok()) {
                                               attempt.AddGap("sha256", sha256.status());

@@ -53,15 +53,16 @@ class AttestedStream : public OneRequestHandler<Request> {
   }
 
   void OnUpdate(Update update) {
-    if (update.registry) {
-      Result<Entries> entries = caller_.Reconsider();
-      if (!entries.ok()) {
-        subscription_.reset();
-        return call().Finish(entries.status());
-      }
-      if (*entries != entries_) return Show(*std::move(entries));
+    if (update.registry) caller_.Reconsider([this](Result<Entries> entries) { OnReconsidered(std::move(entries)); });
+    if (subscription_ != nullptr && (update.svids || update.bundle)) Refresh();
+  }
+
+  void OnReconsidered(Result<Entries> entries) {
+    if (!entries.ok()) {
+      subscription_.reset();
+      return call().Finish(entries.status());
     }
-    if (update.svids || update.bundle) Refresh();
+    if (*entries != entries_) Show(*std::move(entries));
   }
 
   void Show(Entries entries) {

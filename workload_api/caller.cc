@@ -34,25 +34,41 @@ Caller::Caller(CallerServices& services, const Call& call)
     : services_(services), call_(call), correlation_id_(services.access.NewCorrelationId()) {}
 
 void Caller::Identify(Done done) {
-  const Deadline deadline = services_.clock.MonoNow() + services_.attestation_timeout;
-  attestation_ = services_.attestors.Attest(call_.connection()->peer, deadline,
-                                            [this, done = std::move(done)](Result<Findings> findings) mutable {
-                                              std::unique_ptr<Attestation> finished = std::move(attestation_);
-                                              if (!findings.ok()) {
-                                                services_.access.Deny(NewRecord(), findings.status(), "");
-                                                return std::move(done)(findings.status());
-                                              }
-                                              findings_ = std::make_unique<const Findings>(*std::move(findings));
-                                              std::move(done)(Reconsider());
-                                            });
+  Attest(services_.registry.registry()->wanted(), NewDeadline(), std::move(done));
 }
 
-Result<Entries> Caller::Reconsider() {
+void Caller::Attest(WantedKindsPtr wanted, Deadline deadline, Done done) {
+  auto finish = [this, wanted, deadline, done = std::move(done)](Result<Findings> findings) mutable {
+    const std::unique_ptr<Attestation> finished = std::move(attestation_);
+    if (!findings.ok()) {
+      services_.access.Deny(NewRecord(), findings.status(), "");
+      return std::move(done)(findings.status());
+    }
+    findings_ = std::make_unique<const Findings>(*std::move(findings));
+    wanted_ = wanted;
+    const std::shared_ptr<const Registry> registry = services_.registry.registry();
+    if (!wanted->Covers(*registry->wanted())) return Attest(registry->wanted(), deadline, std::move(done));
+    Result<Entries> entries = Match(*registry);
+    if (entries.status().code() == StatusCode::kPermissionDenied && !wanted->Covers(*WantedKinds::All()))
+      return Attest(WantedKinds::All(), deadline, std::move(done));
+    if (!entries.ok()) services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
+    std::move(done)(std::move(entries));
+  };
+  attestation_ = services_.attestors.Attest(call_.connection()->peer, deadline, std::move(finish), std::move(wanted));
+}
+
+Result<Entries> Caller::Match(const Registry& registry) {
+  revision_ = registry.revision();
+  return Decide(*findings_, registry);
+}
+
+void Caller::Reconsider(Done done) {
+  if (attestation_ != nullptr) return;  // it will be decided by what the registry is then
   const std::shared_ptr<const Registry> registry = services_.registry.registry();
-  revision_ = registry->revision();
-  Result<Entries> entries = Decide(*findings_, *registry);
+  if (!wanted_->Covers(*registry->wanted())) return Attest(registry->wanted(), NewDeadline(), std::move(done));
+  Result<Entries> entries = Match(*registry);
   if (!entries.ok()) services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
-  return entries;
+  std::move(done)(std::move(entries));
 }
 
 AuditRecord Caller::NewRecord() const {

@@ -5,7 +5,11 @@
 //   PermissionDenied  no entry matches, or the caller is not who it was when it connected
 //   Unavailable       an attestor could not find out something on which an entry depends, or the caller exited
 //   meanwhile
-// Reconsider() asks the registry again with the same findings, for an open stream after the registry has changed.
+// Only those kinds of selectors are looked up that some entry names. Who is refused is looked at once more, wholly: the
+// record of a denial says everything that was found.
+//
+// Reconsider() asks the registry again with the same findings, for an open stream after the registry has changed; when
+// the registry names a kind of selectors that it did not name before, the process is attested again.
 //
 // Every denial is put on record here and nowhere else; what is granted is put on record by Grants (grants.h).
 //
@@ -48,8 +52,8 @@ class Caller {
 
   // `done` runs once, never before Identify() has returned.
   void Identify(Done done);
-  // Only after Identify() has answered with entries.
-  Result<Entries> Reconsider();
+  // Only after Identify() has answered with entries. `done` as there, but it may run before Reconsider() has returned.
+  void Reconsider(Done done);
 
   // What every record about this call says: who, what it asked, by which registry that was decided.
   AuditRecord NewRecord() const;
@@ -57,11 +61,16 @@ class Caller {
   pid_t pid() const { return call_.connection()->peer.process->pid(); }
 
  private:
+  void Attest(WantedKindsPtr wanted, Deadline deadline, Done done);
+  Result<Entries> Match(const Registry& registry);
+  Deadline NewDeadline() const { return services_.clock.MonoNow() + services_.attestation_timeout; }
+
   CallerServices& services_;
   const Call& call_;
   const std::string correlation_id_;
   std::string revision_;  // of the registry that decided last
   std::unique_ptr<Attestation> attestation_;
+  WantedKindsPtr wanted_;  // what findings_ are complete for
   std::unique_ptr<const Findings> findings_;
 };
 

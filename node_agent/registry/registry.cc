@@ -75,9 +75,14 @@ Registry::~Registry() = default;
 Registry::Registry(std::vector<Item> items, std::string revision)
     : items_(std::move(items)), revision_(std::move(revision)) {
   auto index = std::make_unique<Index>();
+  auto wanted = std::make_shared<WantedKinds>();
   for (const Item& item : items_) {
-    for (const Selector& selector : item.entry->selectors) index->texts.push_back(selector.str());
+    for (const Selector& selector : item.entry->selectors) {
+      index->texts.push_back(selector.str());
+      wanted->Add(selector);
+    }
   }
+  wanted_ = std::move(wanted);
   std::sort(index->texts.begin(), index->texts.end());
   index->texts.erase(std::unique(index->texts.begin(), index->texts.end()), index->texts.end());
   const size_t selector_count = index->texts.size();

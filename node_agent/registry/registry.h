@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "attestors/wanted_kinds.h"
 #include "node_agent/base/yaml.h"
 #include "node_agent/registry/entry.h"
 
@@ -61,6 +62,8 @@ class Registry {
   size_t size() const { return items_.size(); }
   // SHA-256 over the files in force, in hex: which version of the registry decided. For records.
   const std::string& revision() const { return revision_; }
+  // Of which kinds the selectors of its entries are; never null.
+  const WantedKindsPtr& wanted() const { return wanted_; }
   // Where `entry` of this registry is written; a position without a file when it is not of this registry.
   SourcePosition PositionOf(const EntryPtr& entry) const;
 
@@ -70,6 +73,7 @@ class Registry {
 
   std::vector<Item> items_;
   std::string revision_;
+  WantedKindsPtr wanted_;
   std::unique_ptr<const Index> index_;
 };
 

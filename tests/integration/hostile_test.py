@@ -119,8 +119,9 @@ class CallerTest(HostileTest):
         self.serves(node)
 
     def slow_caller(self, command, program):
-        """A node that is hashing the executable of a caller: a copy of a program, a gigabyte long, nearly all of it a hole."""
-        node = self.started_node([entry('/me', ME)])
+        """A node that is hashing the executable of a caller, since an entry asks for hashes: a copy of a program, a gigabyte long,
+        nearly all of it a hole."""
+        node = self.started_node([entry('/me', ME), entry('/hashed', f'unix:sha256:{"0" * 64}')])
         slow = node.dir / 'slow'
         shutil.copy(program(node), slow)
         os.truncate(slow, 1 << 30)

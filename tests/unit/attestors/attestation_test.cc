@@ -23,7 +23,9 @@ class ManualAttestor : public Attestor {
       : type_(std::move(type)), at_deadline_(std::move(at_deadline)) {}
 
   std::string_view type() const override { return type_; }
-  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject>, Deadline, Done done) override {
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline, Done done) override {
+    static_cast<void>(subject->cgroups());
+    static_cast<void>(subject->executable());
     struct Asked : Attempt {
       ~Asked() override { --attestor->attempts; }
       std::optional<Findings> GiveUp() override { return attestor->at_deadline_; }
@@ -48,11 +50,15 @@ class ManualAttestor : public Attestor {
 
 class AttestorSetTest : public testing::Test {
  protected:
-  void Ask(const PeerProcess& peer) {
-    attestation_ = set_.Attest(peer, clock_.MonoNow() + 1s, [this](Result<Findings> result) {
-      EXPECT_FALSE(result_.has_value()) << "answered twice";
-      result_ = std::move(result);
-    });
+  void Ask(const PeerProcess& peer, WantedKindsPtr wanted = WantedKinds::All()) {
+    result_.reset();
+    attestation_ = set_.Attest(
+        peer, clock_.MonoNow() + 1s,
+        [this](Result<Findings> result) {
+          EXPECT_FALSE(result_.has_value()) << "answered twice";
+          result_ = std::move(result);
+        },
+        std::move(wanted));
   }
   std::vector<std::unique_ptr<Attestor>> Both() {
     std::vector<std::unique_ptr<Attestor>> both;
@@ -88,6 +94,29 @@ TEST_F(AttestorSetTest, SortsAndMergesWhatAllFound) {
   ASSERT_EQ(Code(), StatusCode::kOk) << Text();
   EXPECT_THAT(Texts(**result_), ElementsAre("one:a:1", "one:b:1", "two:a:1"));
   EXPECT_EQ(attestation_->times().size(), 2u);
+}
+
+TEST_F(AttestorSetTest, AnAttestorOfWhichNothingIsWantedIsNeitherAskedNorWaitedFor) {
+  TestProcess process([] {});
+  auto wanted = std::make_shared<WantedKinds>();
+  wanted->Add({"two", "a:1"});
+  Ask(process.Peer(geteuid()), wanted);
+  EXPECT_FALSE(one_->asked());
+  ASSERT_TRUE(two_->asked());
+  two_->Answer(Findings{{{"two", "a:1"}}, {}});
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_TRUE((*result_)->gaps.empty());
+}
+
+TEST_F(AttestorSetTest, WhereNothingIsWantedTheCallerIsStillLookedAt) {
+  TestProcess process([] {});
+  Ask(process.Peer(geteuid()), std::make_shared<WantedKinds>());
+  EXPECT_FALSE(result_) << "never before Attest() has returned";
+  EXPECT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  Ask(process.Peer(geteuid() + 1), std::make_shared<WantedKinds>());
+  EXPECT_TRUE(RunUntil(loop_, [&] { return !(*result_).ok(); }));
+  EXPECT_EQ(Code(), StatusCode::kPermissionDenied);
 }
 
 TEST_F(AttestorSetTest, AnAttestorThatFailsIsAGapOfItsTypeAndHidesNothingElse) {

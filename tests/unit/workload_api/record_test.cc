@@ -120,6 +120,17 @@ TEST_F(WorkloadServiceTest, ADenialIsOnRecordWithWhatWasFound) {
   EXPECT_EQ(records[0].caller->selectors, std::vector<std::string>{"unix:uid:4711"});
 }
 
+TEST_F(WorkloadServiceTest, ADenialsRecordHasAlsoWhatNoEntryAsksFor) {
+  selector_ = "unix:uid:4711";
+  more_selectors_ = {"unix:path:/usr/bin/agent"};
+  auto stream = Open("FetchX509SVID");
+  Settle();
+
+  const auto records = audit_.Of(AuditKind::kFetch);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].caller->selectors, (std::vector<std::string>{"unix:path:/usr/bin/agent", "unix:uid:4711"}));
+}
+
 TEST_F(WorkloadServiceTest, ACallThatEndsWhileItIsPutOnRecordLeavesNothingOpen) {
   auto stream = Open("FetchX509SVID");
   while (audit_.Of(AuditKind::kFetch).empty()) loop_.RunOnce(10);

@@ -64,22 +64,30 @@ class TestSource : public IdentitySource {
   Listener on_bundle_change_;
 };
 
-// Gives the selector "unix:uid:<n>", or nothing but a reason.
+// Gives what is wanted of the selector "unix:uid:<n>" and `more`, or nothing but a reason.
 class TestAttestor : public Attestor {
  public:
-  TestAttestor(EventLoop& loop, std::string& selector, Status& broken)
-      : loop_(loop), selector_(selector), broken_(broken) {}
+  TestAttestor(EventLoop& loop, std::string& selector, std::vector<std::string>& more, Status& broken)
+      : loop_(loop), selector_(selector), more_(more), broken_(broken) {}
   std::string_view type() const override { return "unix"; }
-  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject>, Deadline, Done done) override {
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline, Done done) override {
     struct Pending : Attempt {
       std::shared_ptr<bool> cancelled = std::make_shared<bool>(false);
       ~Pending() override { *cancelled = true; }
     };
     auto attempt = std::make_unique<Pending>();
-    loop_.Post([this, cancelled = attempt->cancelled, done = std::move(done)]() mutable {
+    loop_.Post([this, cancelled = attempt->cancelled, subject, done = std::move(done)]() mutable {
       if (*cancelled) return;
       if (!broken_.ok()) return std::move(done)(broken_);
-      std::move(done)(Findings{.selectors = {Selector::Parse(selector_).value()}, .gaps = {}});
+      Findings findings;
+      const auto add = [&](const std::string& text) {
+        Selector selector = Selector::Parse(text).value();
+        if (subject->wanted().Has("unix", selector.value.substr(0, selector.value.find(':'))))
+          findings.selectors.push_back(std::move(selector));
+      };
+      add(selector_);
+      for (const std::string& text : more_) add(text);
+      std::move(done)(std::move(findings));
     });
     return attempt;
   }
@@ -87,6 +95,7 @@ class TestAttestor : public Attestor {
  private:
   EventLoop& loop_;
   std::string& selector_;
+  std::vector<std::string>& more_;
   Status& broken_;
 };
 
@@ -129,7 +138,7 @@ class WorkloadServiceTest : public testing::Test {
 
   void BuildServices() {
     std::vector<std::unique_ptr<Attestor>> attestors;
-    attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, attestor_broken_));
+    attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_));
     attestors_ = std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors));
     svids_ = std::make_unique<SvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
                                          [] { return 0.5; });
@@ -177,6 +186,7 @@ class WorkloadServiceTest : public testing::Test {
   TempDir directory_;
   TestSource source_{loop_, clock_};
   std::string selector_ = "unix:uid:1000";
+  std::vector<std::string> more_selectors_;
   Status attestor_broken_;
   FakeAuditLog audit_{loop_};
   AccessLog access_{audit_, clock_};

@@ -200,6 +200,31 @@ TEST_F(WorkloadServiceTest, PushesAnEntryThatWasAdded) {
   EXPECT_EQ(stream->call.Last<X509SVIDResponse>().svids_size(), 2);
 }
 
+TEST_F(WorkloadServiceTest, PushesAnEntryThatAsksForWhatNoEntryAskedForBefore) {
+  more_selectors_ = {"unix:path:/usr/bin/agent"};
+  auto stream = Open("FetchX509SVID");
+  Settle();
+  stream->call.Deliver();
+
+  SetRegistry(std::string(kOneEntry) +
+              "  - spiffe_id: spiffe://example.org/second\n    selectors: [\"unix:path:/usr/bin/agent\"]\n");
+
+  ASSERT_FALSE(stream->call.status);
+  ASSERT_EQ(stream->call.messages.size(), 2u);
+  EXPECT_EQ(stream->call.Last<X509SVIDResponse>().svids_size(), 2);
+}
+
+TEST_F(WorkloadServiceTest, EndsAStreamWhoseEntryGoesWhileItsCallerIsAttestedAgain) {
+  auto stream = Open("FetchX509SVID");
+  Settle();
+  stream->call.Deliver();
+
+  SetRegistry("entries:\n  - spiffe_id: spiffe://example.org/x\n    selectors: [\"unix:path:/usr/bin/other\"]\n");
+
+  ASSERT_TRUE(stream->call.status);
+  EXPECT_EQ(stream->call.status->code(), StatusCode::kPermissionDenied);
+}
+
 TEST_F(WorkloadServiceTest, DoesNotDisturbAStreamWhoseEntriesAreUnchanged) {
   auto stream = Open("FetchX509SVID");
   Settle();
