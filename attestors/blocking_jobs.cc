@@ -90,7 +90,8 @@ struct BlockingJobs::State {
 
 BlockingLimits DefaultBlockingLimits() {
   int threads = 4;  // libuv's default
-  if (const char* text = std::getenv("UV_THREADPOOL_SIZE"); text != nullptr) {
+  // Nothing sets it any more once there is a second thread.
+  if (const char* text = std::getenv("UV_THREADPOOL_SIZE"); text != nullptr) {  // NOLINT(concurrency-mt-unsafe)
     int value = 0;
     const auto [end, error] = std::from_chars(text, text + std::strlen(text), value);
     if (error == std::errc() && *end == '\0' && value > 0) threads = value;

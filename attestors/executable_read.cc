@@ -17,8 +17,8 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kPiece = 128 * 1024;
-constexpr size_t kMaxMountInfo = 16 * 1024 * 1024;
+constexpr size_t kPiece = size_t{128} * 1024;
+constexpr size_t kMaxMountInfo = size_t{16} * 1024 * 1024;
 
 // Not in linux/magic.h of every kernel's headers.
 constexpr uint64_t kFuseMagic = 0x65735546;

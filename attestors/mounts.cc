@@ -10,7 +10,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxMountInfo = 64 * 1024 * 1024;  // 100,000 mounts of PATH_MAX/8 each
+constexpr size_t kMaxMountInfo = size_t{64} * 1024 * 1024;  // 100,000 mounts of PATH_MAX/8 each
 
 Result<std::shared_ptr<const MountTable>> ReadTable() {
   auto table = std::make_shared<MountTable>();

@@ -10,7 +10,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxRecord = 1024 * 1024;  // a group's record lists its members
+constexpr size_t kMaxRecord = size_t{1024} * 1024;  // a group's record lists its members
 
 // getpwuid_r(3): "0 or ENOENT or ESRCH or EBADF or EPERM or …: the given name or uid was not found". With these the
 // database was asked; everything else means that it was not.

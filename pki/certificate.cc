@@ -17,7 +17,7 @@ namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
 
-constexpr std::size_t kMaxDerBytes = 64 * 1024;
+constexpr std::size_t kMaxDerBytes = std::size_t{64} * 1024;
 constexpr int kMaxExtensions = 64;
 
 std::string_view View(const ASN1_STRING* s) {

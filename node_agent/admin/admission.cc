@@ -62,7 +62,7 @@ Status AdminAdmission::Check(const PeerProcess& peer) const {
 Result<gid_t> FindGroup(const std::string& name) {
   struct group entry {};
   struct group* found = nullptr;
-  std::vector<char> buffer(64 * 1024);
+  std::vector<char> buffer(size_t{64} * 1024);
   const int error = getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
   if (error != 0) return ErrnoStatus(error, fmt::format("look up group {}", name));
   if (found == nullptr)

@@ -57,7 +57,7 @@ std::string Agent::TakeOver(const Config& config) {
     endpoint_problem_ = ServeEndpoints();
     if (!endpoint_problem_.ok()) LANYARD_LOG_ERROR("{}", Message(endpoint_problem_));
   }
-  const std::string text = fmt::format(
+  std::string text = fmt::format(
       "{}; {}",
       reload.taken_over.empty() ? "nothing changed" : fmt::format("in force: {}", fmt::join(reload.taken_over, ", ")),
       waiting_for_restart_.empty() ? "nothing waits for a restart"

@@ -147,8 +147,9 @@ void AddProcess(MetricPage& page) {
   page.Gauge("process_resident_memory_bytes", "Resident memory of the agent.", Count(usage->resident_bytes));
   page.Gauge("process_virtual_memory_bytes", "Virtual memory of the agent.", Count(usage->virtual_bytes));
   page.Gauge("process_threads", "Threads of the agent.", Count(usage->threads));
-  if (usage->open_fds) page.Gauge("process_open_fds", "Open file descriptors.", Count(*usage->open_fds));
-  if (usage->max_fds) page.Gauge("process_max_fds", "Limit of open file descriptors.", Count(*usage->max_fds));
+  const ProcessUsage& now = *usage;
+  if (now.open_fds) page.Gauge("process_open_fds", "Open file descriptors.", Count(*now.open_fds));
+  if (now.max_fds) page.Gauge("process_max_fds", "Limit of open file descriptors.", Count(*now.max_fds));
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ Status WriteFiles(const std::string& directory, const FetchedSvid& fetched) {
 // Leaves only the SVIDs of `wanted`; an error names what there is.
 Status Choose(const SpiffeId& wanted, FetchedSvids& fetched) {
   std::vector<std::string> others;
+  others.reserve(fetched.svids.size());
   for (const FetchedSvid& svid : fetched.svids) others.push_back(svid.svid.id().str());
   std::erase_if(fetched.svids, [&](const FetchedSvid& svid) { return svid.svid.id() != wanted; });
   if (!fetched.svids.empty()) return OkStatus();

@@ -23,7 +23,7 @@ void ProtectProcess() {
 // Hashing and name lookups may hang in their threads; signing shares the pool and must find one free. Before the pool's
 // first use.
 void SizeThreadPool() {
-  setenv("UV_THREADPOOL_SIZE", "8", /*overwrite=*/0);
+  setenv("UV_THREADPOOL_SIZE", "8", /*overwrite=*/0);  // NOLINT(concurrency-mt-unsafe): the only thread
 }
 
 }  // namespace

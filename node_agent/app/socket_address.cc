@@ -30,7 +30,7 @@ Result<std::string> Resolve(std::string_view flag_name, const std::string& flag,
     Result<std::string> path = ParseSocketAddress(flag);
     return path.ok() ? path : Annotate(path.status(), "{}", flag_name);
   }
-  const char* value = std::getenv(variable);
+  const char* value = std::getenv(variable);  // NOLINT(concurrency-mt-unsafe): one thread
   if (value != nullptr && *value != '\0') {
     Result<std::string> path = ParseSocketAddress(value);
     return path.ok() ? path : Annotate(path.status(), "${}", variable);

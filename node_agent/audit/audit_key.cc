@@ -12,7 +12,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxKeyBytes = 64 * 1024;
+constexpr size_t kMaxKeyBytes = size_t{64} * 1024;
 
 Result<PrivateKey> MakeKey(const std::string& path) {
   ASSIGN_OR_RETURN(PrivateKey key, PrivateKey::Generate(KeyType::kEcP256));

@@ -18,7 +18,7 @@ struct Limit {
 };
 constexpr size_t kReason = 2048;
 constexpr size_t kSelector = 1024;
-constexpr size_t kAllSelectors = 5 * 1024;
+constexpr size_t kAllSelectors = size_t{5} * 1024;
 constexpr size_t kMaxSelectors = 64;
 constexpr size_t kShort = 128;
 constexpr std::array<Limit, 8> kMiddle = {{{&AuditRecord::spiffe_id, "spiffe_id", 2048 + 16},  // SPIFFE ID §2.3

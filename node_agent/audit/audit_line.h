@@ -21,7 +21,7 @@
 
 namespace lanyard {
 
-inline constexpr size_t kMaxAuditLineBytes = 16 * 1024;  // without the newline
+inline constexpr size_t kMaxAuditLineBytes = size_t{16} * 1024;  // without the newline
 inline constexpr size_t kHashDigits = 64;
 
 // The hash before the first line of all.

@@ -16,7 +16,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxKeyBytes = 64 * 1024;
+constexpr size_t kMaxKeyBytes = size_t{64} * 1024;
 constexpr size_t kMaxProblems = 100;
 
 // The audit key's public half, from a file with either half of it.

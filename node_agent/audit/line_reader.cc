@@ -9,7 +9,7 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kBufferBytes = 256 * 1024;
+constexpr size_t kBufferBytes = size_t{256} * 1024;
 static_assert(kBufferBytes > 2 * kMaxAuditLineBytes);
 
 }  // namespace

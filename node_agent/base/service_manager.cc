@@ -15,7 +15,7 @@ namespace {
 using std::chrono::microseconds;
 
 void Notify(const std::string& lines) {
-  const char* address = getenv("NOTIFY_SOCKET");
+  const char* address = getenv("NOTIFY_SOCKET");       // NOLINT(concurrency-mt-unsafe): at the start, one thread
   if (address == nullptr || *address == '\0') return;  // empty: turned off by whoever started us
   if (const int sent = sd_notify(/*unset_environment=*/0, lines.c_str()); sent < 0)
     LANYARD_LOG_WARN("tell the service manager {}: {}", lines.substr(0, lines.find('\n')),

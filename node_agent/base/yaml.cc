@@ -314,7 +314,7 @@ Result<std::vector<YamlNode>> ParseYaml(std::string_view text, std::string_view 
 
 YamlVariables EnvironmentVariables() {
   return [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
+    const char* value = std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): the environment stays as it was
     if (value == nullptr) return std::nullopt;
     return value;
   };

@@ -23,7 +23,7 @@ namespace {
 using Json = nlohmann::json;
 using std::chrono::seconds;
 
-constexpr std::size_t kMaxFileBytes = 64 * 1024;
+constexpr std::size_t kMaxFileBytes = std::size_t{64} * 1024;
 constexpr int kSchema = 1;
 constexpr std::string_view kPem = ".pem";
 

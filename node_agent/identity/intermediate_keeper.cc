@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::size_t kMaxFileBytes = 1024 * 1024;
+constexpr std::size_t kMaxFileBytes = std::size_t{1024} * 1024;
 constexpr seconds kLookAgain{5};
 constexpr int kWarnFraction = 6;  // of the issuer's life: said in health when only that much is left
 

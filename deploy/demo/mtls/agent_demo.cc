@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  std::signal(SIGPIPE, SIG_IGN);
+  static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
   const lanyard::Status status = lanyard::demo::Run(options);
   return status.ok() ? 0 : lanyard::demo::Report(status);
 }

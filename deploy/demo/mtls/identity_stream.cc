@@ -87,7 +87,8 @@ Result<Identity> IdentityStream::Next(std::size_t version, std::chrono::seconds 
 
 std::string SocketOrDefault(const std::string& given) {
   if (!given.empty()) return given;
-  const char* from_environment = std::getenv("SPIFFE_ENDPOINT_SOCKET");
+  const char* from_environment =
+      std::getenv("SPIFFE_ENDPOINT_SOCKET");  // NOLINT(concurrency-mt-unsafe): before any thread
   return from_environment != nullptr && *from_environment != '\0' ? from_environment
                                                                   : "unix:///run/lanyard/workload.sock";
 }

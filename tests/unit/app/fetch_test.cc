@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -61,6 +62,7 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
     has_header = header != context->client_metadata().end() && header->second == "true";
     ++calls;
     if (!status.ok()) return status;
+    const std::lock_guard lock(mutex);
     writer->Write(svids);
     return end;  // of the stream, so that a watch has to come back
   }
@@ -75,6 +77,7 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
 
   grpc::Status status;  // instead of an update
   grpc::Status end;     // after one
+  std::mutex mutex;     // guards svids where they change after a first call
   X509SVIDResponse svids;
   X509BundlesResponse bundles;
   std::atomic<bool> has_header{false};
@@ -214,14 +217,20 @@ TEST_F(FetchTest, RefusesAnSvidThatHasExpired) {
 TEST_F(FetchTest, RefusesAnAnswerThatLacksAMandatoryField) {
   const X509SVIDResponse whole = api_.svids;
   for (const char* field : {"spiffe_id", "x509_svid", "x509_svid_key", "bundle"}) {
-    api_.svids = whole;
-    X509SVID& svid = *api_.svids.mutable_svids(0);
-    svid.GetReflection()->ClearField(&svid, svid.GetDescriptor()->FindFieldByName(field));
+    {
+      const std::lock_guard lock(api_.mutex);
+      api_.svids = whole;
+      X509SVID& svid = *api_.svids.mutable_svids(0);
+      svid.GetReflection()->ClearField(&svid, svid.GetDescriptor()->FindFieldByName(field));
+    }
     const Ran ran = Lanyard({"fetch", "x509", "--write", dir_.Path("out")});
     EXPECT_EQ(ran.code, kExitFailed) << field;
     EXPECT_FALSE(std::filesystem::exists(dir_.Path("out"))) << field;
   }
-  api_.svids.clear_svids();
+  {
+    const std::lock_guard lock(api_.mutex);
+    api_.svids.clear_svids();
+  }
   EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
   api_.bundles.clear_bundles();
   EXPECT_EQ(Lanyard({"fetch", "bundle"}).code, kExitFailed);
