@@ -1,8 +1,8 @@
 #!/bin/bash
 # Other people's programs that the tests run Lanyard against, at fixed versions.
 #
-#   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl
-#   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent, h2spec
+#   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec
+#   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent
 #   tests/peers.sh where      makes nothing
 #
 # Prints the directory: $LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test processes can read; else
@@ -103,6 +103,15 @@ if ! current grpcurl "$grpcurl_version"; then
   echo "$grpcurl_version" >"$peers/grpcurl.stamp"
 fi
 
+stamp=$(stamp_of "$here"/peers/h2spec/go.mod "$here"/peers/h2spec/go.sum)
+if ! current h2spec "$stamp"; then
+  say "building h2spec"
+  go=$(find_go)
+  (cd "$here/peers/h2spec" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
+    -o "$peers/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec) >&2
+  echo "$stamp" >"$peers/h2spec.stamp"
+fi
+
 # Built inside the module itself: as a tool of another module it gets newer dependencies than its own, and does not compile.
 build_spire() {
   local go=$1 about directory
@@ -121,15 +130,6 @@ if [ -n "$compiled" ]; then
     go=$(find_go)
     build_spire "$go"
     echo "$spire_version $spire_hash" >"$peers/spire.stamp"
-  fi
-
-  stamp=$(stamp_of "$here"/peers/h2spec/go.mod "$here"/peers/h2spec/go.sum)
-  if ! current h2spec "$stamp"; then
-    say "building h2spec"
-    go=$(find_go)
-    (cd "$here/peers/h2spec" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
-      -o "$peers/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec) >&2
-    echo "$stamp" >"$peers/h2spec.stamp"
   fi
 fi
 echo "$peers"
