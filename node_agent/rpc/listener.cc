@@ -1,7 +1,6 @@
 #include "node_agent/rpc/listener.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <uv.h>
 
@@ -28,13 +27,6 @@ constexpr size_t kSweepOnAccept = 8;   // keeps dead entries below a seventh of 
 constexpr auto kSweepSoon = std::chrono::milliseconds(250);  // a pass is not finished
 constexpr auto kSweepLater = std::chrono::seconds(1);
 constexpr auto kForcedSweepEvery = std::chrono::milliseconds(100);
-
-// Has the other side closed already? Found out before anything is made for the connection: a flood of connections that
-// are dropped at once then fills the kernel's queue, through which everybody comes, for a tenth of the time.
-bool HasHungUp(int fd) {
-  pollfd look{.fd = fd, .events = 0, .revents = 0};
-  return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
-}
 
 class UvListener : public Listener {
  public:

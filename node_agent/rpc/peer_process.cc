@@ -1,5 +1,6 @@
 #include "node_agent/rpc/peer_process.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -78,6 +79,11 @@ Result<uint64_t> SocketCookie(int fd) {
   if (getsockopt(fd, SOL_SOCKET, kSoCookie, &cookie, &size) != 0)
     return ErrnoStatus(errno, "read the cookie of a socket");
   return cookie;
+}
+
+bool HasHungUp(int fd) {
+  pollfd look{.fd = fd, .events = 0, .revents = 0};
+  return poll(&look, 1, 0) == 1 && (look.revents & POLLHUP) != 0;
 }
 
 Result<PeerProcess> PeerProcesses::Identify(int connection, uid_t& uid) {

@@ -36,6 +36,10 @@ bool KernelGivesPeerPidfds();
 // The kernel's 64-bit number of a socket, never used twice until reboot.
 Result<uint64_t> SocketCookie(int fd);
 
+// Has the other side closed already? Asked before anything is made for a connection: a flood of connections that are
+// dropped at once then fills the kernel's queue, through which everybody comes, for a tenth of the time.
+bool HasHungUp(int fd);
+
 class PeerProcesses {
  public:
   PeerProcesses() : overflow_uid_(OverflowUid()) {}
