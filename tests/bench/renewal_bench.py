@@ -12,7 +12,7 @@ MIB = 1 << 20
 class RenewalBench(Bench):
     def test_renewal(self):
         """Fifty identities that fall due together, on five hundred streams, for 75 s."""
-        streams, identities, seconds = (100, 50, 75) if self.quick else (500, 50, 75)
+        streams, identities, seconds = (100 if self.quick else 500), 50, 75
         entries = [mine(f'/agent-{number}', TTL) for number in range(identities)]
         for _ in range(self.rounds):
             for one in self.contenders(entries, limit=False, connections=streams):
@@ -32,7 +32,7 @@ class RenewalBench(Bench):
 
     def test_pinned(self):
         """Five thousand streams with one SVID of 60 s, while the agent has one processor. The callers have the others."""
-        streams, seconds = (1000, 75) if self.quick else (5000, 130)
+        streams, seconds = (1000 if self.quick else 5000), 75
         first, *rest = sorted(os.sched_getaffinity(0))
         for _ in range(1 if self.quick else self.rounds):
             for one in self.contenders([mine(ttl=TTL)], limit=False, connections=streams, cpus={first}):
