@@ -91,6 +91,7 @@ class MetricsTest(ObserveTest):
         node.register('entries: [{]')
         eventually(lambda: look()['failed loads'] > 0 and look()['problems'] > 0, 10, 'a failed load')
         node.register([entry('/other', 'unix:uid:4242'), entry('/another', 'unix:uid:4243')])
+        eventually(lambda: look()['entries'] == 2, 10, 'the new registry')
         node.refused()
         last = look()
         self.assertEqual((last['entries'], last['problems']), (2, 0))
