@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 import xml.etree.ElementTree as xml
 
 from node import NodeTest, entry
@@ -54,7 +55,13 @@ FAILS = {
 
 
 class Bridge:
-    """Listens on a port of this machine and carries each connection to a Unix socket: h2spec knows TCP only."""
+    """Listens on a port of this machine and carries each connection to a Unix socket: h2spec knows TCP only.
+
+    What h2spec says in one breath arrives at once, however busy the machine is: gRPC would refuse the first half of it, twice,
+    before it has read the half that breaks the rule.
+    """
+
+    BREATH = 0.05  # seconds
 
     def __init__(self, test, path):
         self._path = str(path)
@@ -71,14 +78,15 @@ class Bridge:
                 return  # closed
             far = socket.socket(socket.AF_UNIX)
             far.connect(self._path)
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+            for source, sink, breath in ((near, far, self.BREATH), (far, near, 0)):
+                threading.Thread(target=self._carry, args=(source, sink, breath), daemon=True).start()
 
     @staticmethod
-    def _carry(source, sink):
+    def _carry(source, sink, breath):
         try:
-            while data := source.recv(65536):
-                sink.sendall(data)
+            while source.recv(1, socket.MSG_PEEK):
+                time.sleep(breath)
+                sink.sendall(source.recv(1 << 20))
             sink.shutdown(socket.SHUT_WR)
         except OSError:
             for end in (source, sink):
@@ -86,12 +94,12 @@ class Bridge:
 
 
 class Http2Test(NodeTest):
-    def run_h2spec(self, node):
-        """{(section, test): what went wrong or None}."""
+    def run_h2spec(self, node, *sections):
+        """{(section, test): what went wrong or None}, of these sections or of all."""
         report = node.dir / 'h2spec.xml'
         done = subprocess.run(
             [H2SPEC, '--host', '127.0.0.1', '--port', str(Bridge(self, node.socket).port), '--timeout', '2',
-             '--junit-report', report], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=scaled(120))
+             '--junit-report', report, *sections], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=scaled(120))
         self.assertTrue(report.exists(), done)
         # Its report quotes what it sent, which XML may not hold.
         text = re.sub('[^\t\n\x20-\ud7ff\ue000-\ufffd]', '?', report.read_text(encoding='utf-8', errors='replace'))
@@ -105,6 +113,12 @@ class Http2Test(NodeTest):
         found = self.run_h2spec(node)
         self.assertEqual(len(found), 145)
         failed = {name: error for name, error in found.items() if error is not None}
+        for _ in range(2):  # h2spec gives each answer two seconds, which a busy machine may not keep
+            again = {section for section, test in failed if (section, test) not in FAILS}
+            if again:
+                found = self.run_h2spec(node, *again)
+                failed = {name: error for name, error in failed.items() if name not in found or found[name] is not None}
         print(f'{len(failed)} of {len(found)} fail, {len(FAILS)} may')
-        self.assertEqual({name: error for name, error in failed.items() if name not in FAILS}, {})
+        others = [f'{section}: {test}: {error!r}' for (section, test), error in failed.items() if (section, test) not in FAILS]
+        self.assertEqual(others, [], '\n'.join(['fails that are not listed:', *others]))
         self.assertEqual(node.fetch_ids(), ['spiffe://example.org/me'])
