@@ -54,8 +54,8 @@ class YamlNode {
   Status Fail(fmt::format_string<Args...> format, Args&&... args) const {
     return FailWith(fmt::format(format, std::forward<Args>(args)...));
   }
-  // `status` with this node's position before its message.
-  Status At(const Status& status) const { return Annotate(status, "{}", position().str()); }
+  // `status` with this node's position before its message, as one line like Fail's. OK stays OK.
+  Status At(const Status& status) const;
 
   // The scalar, quoted or not. An empty text is returned as such when it was quoted; no value at all is an error.
   Result<std::string> AsString() const;

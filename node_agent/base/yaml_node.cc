@@ -92,6 +92,11 @@ Status YamlNode::FailWith(const std::string& text) const {
   return FailAt(position(), text);
 }
 
+Status YamlNode::At(const Status& status) const {
+  if (status.ok()) return status;
+  return Error(status.code(), "{}", Message(FailAt(position(), Message(status))));
+}
+
 Result<std::string> YamlNode::AsString() const {
   if (kind() != Kind::kScalar) return Fail("a text is needed here, not {}", KindName(kind()));
   return data_->text;

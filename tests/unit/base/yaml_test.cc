@@ -91,6 +91,14 @@ TEST(YamlTest, RefusesControlBytesAndWhatIsNotUtf8) {
   EXPECT_EQ(Value("\xef\xbb\xbfk: gr\xc3\xbc\xc3\x9f\n").AsString().value(), "gr\xc3\xbc\xc3\x9f");
 }
 
+// A value may hold a newline, and some errors of others show it: their lines must not be taken for errors elsewhere.
+TEST(YamlTest, KeepsAnErrorOfSomebodyElseOnOneLine) {
+  const Status error = Value("k: x\n").At(Error(StatusCode::kNotFound, "no 'a\nf.yaml:9:9: b\x7f'"));
+  EXPECT_EQ(error.code(), StatusCode::kNotFound);
+  EXPECT_EQ(Message(error), "f.yaml:1:1: no 'a\\x0af.yaml:9:9: b\\x7f'");
+  EXPECT_TRUE(Value("k: x\n").At(OkStatus()).ok());
+}
+
 TEST(YamlTest, RefusesDeepNestingAndTooMuchText) {
   EXPECT_THAT(ErrorOf(std::string(100, '[')), HasSubstr("nested more than 32 levels deep"));
   EXPECT_THAT(ErrorOf(std::string(200'000, '[')), StartsWith("f.yaml:1:"));
