@@ -161,7 +161,9 @@ Result<ProcStat> ParseProcStat(std::string_view text) {
   // proc(5): "pid (comm) state ppid …"; comm is whatever the process likes, so count from the last ')'.
   const size_t end_of_name = text.rfind(')');
   if (end_of_name == std::string_view::npos) return Bad("process stat", "no command name");
-  const auto fields = Words(text.substr(end_of_name + 1), " \n");  // fields[0] is field 3
+  std::string_view rest = text.substr(end_of_name + 1);
+  if (rest.ends_with('\n')) rest.remove_suffix(1);  // one inside would be a field of another line
+  const auto fields = Words(rest, " ");             // fields[0] is field 3
   if (fields.size() < 20) return Bad("process stat", fmt::format("only {} fields", fields.size() + 2));
   const auto parent = Pid(fields[1]);
   const auto flags = Number<uint32_t>(fields[6]);
@@ -197,13 +199,16 @@ Result<std::vector<CgroupMembership>> ParseCgroups(std::string_view text) {
     // cgroups(7): hierarchy 0 with no controllers is v2; every v1 hierarchy has a controller or a name.
     if ((*hierarchy == 0) != controllers.empty())
       return Bad("cgroup list", "hierarchy number and controllers disagree");
+    // A list of nothing but commas would pass for the v2 hierarchy.
+    if (controllers.starts_with(',') || controllers.ends_with(',') || controllers.find(",,") != std::string_view::npos)
+      return Bad("cgroup list", "a controller without a name");
     CgroupMembership membership{{}, std::string(path)};
     for (std::string_view controller : Words(controllers, ",")) {
-      for (const CgroupMembership& other : memberships) {
-        if (std::count(other.controllers.begin(), other.controllers.end(), controller) != 0) {
-          return Bad("cgroup list", fmt::format("controller {} is there twice", controller));
-        }
-      }
+      const auto has = [controller](const CgroupMembership& other) {
+        return std::count(other.controllers.begin(), other.controllers.end(), controller) != 0;
+      };
+      if (has(membership) || std::any_of(memberships.begin(), memberships.end(), has))
+        return Bad("cgroup list", fmt::format("controller {} is there twice", controller));
       membership.controllers.emplace_back(controller);
     }
     if (membership.v2() && std::any_of(memberships.begin(), memberships.end(), [](const auto& m) { return m.v2(); })) {

@@ -28,7 +28,8 @@ Result<uint64_t> ParseStartTime(std::string_view stat) {
   }
   uint64_t ticks = 0;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
-  if (error != std::errc() || end == rest.data())
+  const std::string_view after = rest.substr(static_cast<size_t>(end - rest.data()));
+  if (error != std::errc() || end == rest.data() || (!after.empty() && after.front() != ' ' && after != "\n"))
     return Error(StatusCode::kInternal, "parse process status: start time is not a number");
   return ticks;
 }

@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "node_agent/base/process.h"
+
 namespace lanyard {
 namespace {
 
@@ -71,6 +73,17 @@ TEST(ProcStatTest, RefusesShortAndMalformedTexts) {
   }
 }
 
+TEST(CgroupsTest, TakesNoListOfCommasForTheV2Hierarchy) {
+  EXPECT_FALSE(ParseCgroups("3:,:/a\n").ok());
+}
+
+// process.h has a reader of the start time alone, which must see the same one.
+TEST(ProcStatTest, TakesNoNewlineForTheEndOfAField) {
+  const std::string text = "1 (a) R 4 5 6\n7 8 2097152 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24\n";
+  const auto stat = ParseProcStat(text);
+  EXPECT_TRUE(!stat.ok() || stat->start_time == ParseStartTime(text).value());
+}
+
 TEST(TtyNameTest, NamesTheUsualDrivers) {
   EXPECT_EQ(TtyName(0), "none");
   EXPECT_EQ(TtyName(0x0401), "tty1");
@@ -92,8 +105,9 @@ TEST(CgroupsTest, ReadsV2AndCoMountedControllers) {
 }
 
 TEST(CgroupsTest, RefusesLinesThatTheKernelDoesNotWrite) {
-  for (std::string_view text : {"0::", "0::a\n", "x::/a\n", "0:cpu:/a\n", "3::/a\n", "0::/a\n0::/b\n",
-                                "1:cpu:/a\n2:cpu:/b\n", "\n", "0:/a\n"}) {
+  for (std::string_view text :
+       {"0::", "0::a\n", "x::/a\n", "0:cpu:/a\n", "3::/a\n", "0::/a\n0::/b\n", "1:cpu:/a\n2:cpu:/b\n", "\n", "0:/a\n",
+        "1:cpu,cpu:/a\n", "1:cpu,:/a\n", "1:,cpu:/a\n"}) {
     EXPECT_FALSE(ParseCgroups(text).ok()) << text;
   }
 }
