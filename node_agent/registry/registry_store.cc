@@ -45,9 +45,9 @@ struct RegistryStore::State {
     self->loading = true;
     self->loop.ComputeInPool(
         [options = self->options, previous = self->loaded] { return LoadRegistry(*options, previous.get()); },
-        [weak = std::weak_ptr<State>(self), answers = std::exchange(self->waiting, {})](LoadedRegistry loaded) mutable {
+        [weak = std::weak_ptr<State>(self), answers = std::exchange(self->waiting, {})](LoadedRegistry result) mutable {
           if (const std::shared_ptr<State> state = weak.lock())
-            FinishLoad(state, std::move(loaded), std::move(answers));
+            FinishLoad(state, std::move(result), std::move(answers));
         });
   }
 
