@@ -1,14 +1,11 @@
 // Whatever goes into a leaf that is written by template, OpenSSL's parser reads back exactly that.
-#include <fuzzer/FuzzedDataProvider.h>
-
-#include <cstdlib>
-#include <string>
 #include <vector>
 
 #include "pki/dns_name.h"
 #include "pki/leaf_template.h"
 #include "pki/root.h"
 #include "pki/x509_svid.h"
+#include "tests/fuzz/fuzzing.h"
 
 namespace lanyard {
 namespace {
@@ -24,25 +21,20 @@ struct Setup {
   PrivateKey leaf_key = PrivateKey::Generate(KeyType::kEcP256).value();
 };
 
-// What a violated promise looks like to the fuzzer.
-void Require(bool holds) {
-  if (!holds) std::abort();
-}
-
-void Check(FuzzedDataProvider& input) {
+void Check(FuzzInput input) {
   static const Setup setup;
-  const auto begin = TimePoint(seconds(input.ConsumeIntegralInRange<int64_t>(-1'000'000'000, 8'000'000'000)));
-  const auto end = begin + seconds(input.ConsumeIntegralInRange<int64_t>(0, 1'000'000'000));
+  const auto begin = TimePoint(seconds(input.Number(-1'000'000'000, 8'000'000'000)));
+  const auto end = begin + seconds(input.Number(0, 1'000'000'000));
   std::vector<std::string> dns_names;
-  for (int i = input.ConsumeIntegralInRange(0, 4); i > 0; --i) {
-    std::string name = input.ConsumeRandomLengthString(80);
+  for (int64_t i = input.Number(0, 4); i > 0; --i) {
+    std::string name = input.Text(80);
     if (CheckDnsName(name).ok()) dns_names.push_back(std::move(name));
   }
-  const auto id = SpiffeId::Parse("spiffe://example.org/" + input.ConsumeRemainingBytesAsString());
+  const auto id = SpiffeId::Parse("spiffe://example.org/" + std::string(input.Rest()));
   if (!id.ok()) return;
 
   const auto leaf = setup.written.Write({*id, dns_names, begin, end}, setup.leaf_key);
-  if (!leaf.ok()) return;  // refused, as dates before 1950 are
+  if (!leaf.ok()) return RequireTold(leaf.status());  // refused, as dates before 1950 are
 
   const auto read = Certificate::FromDer(leaf->der);
   Require(read.ok());
@@ -60,7 +52,6 @@ void Check(FuzzedDataProvider& input) {
 }  // namespace lanyard
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  FuzzedDataProvider input(data, size);
-  lanyard::Check(input);
+  lanyard::Check(lanyard::FuzzInput(data, size));
   return 0;
 }

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Rules for every tracked file: no private key, no trailing white space, and no long file without a reason.
 
+A seed of a fuzz target is bytes as some program wrote them, often with white space at the end of a line or without a last
+newline; of these rules only the one about private keys holds for it.
+
 Reasons are in long_files.txt beside this file, one `path: reason` a line; a reason for a file that is not long any more
 is reported, so that the list stays true.
 """
@@ -14,6 +17,7 @@ MAX_LINES = 350
 SOURCES = {'.h', '.cc', '.py', '.sh', '.go', '.proto', '.cmake'}
 # A PEM header with key material behind it; also inside a string literal.
 PRIVATE_KEY = re.compile(r'BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[\s"\\nr]*[A-Za-z0-9+/=]{40}')
+SEEDS = 'tests/fuzz/corpus/'
 KEY_FILES = {'.key', '.p12', '.pfx', '.jks', '.keytab'}
 
 
@@ -36,6 +40,8 @@ def main():
             continue
         if PRIVATE_KEY.search(text):
             problems.append(f'{path}: holds a private key; tests make their keys when they run')
+        if str(path).startswith(SEEDS):
+            continue
         lines = text.splitlines()
         problems.extend(f'{path}:{number}: white space at the end of the line'
                         for number, line in enumerate(lines, 1) if line != line.rstrip() and path.suffix != '.patch')
