@@ -44,6 +44,7 @@ class Running {
     char bytes[4096];
     for (;;) {
       const ssize_t got = recv(fd.get(), bytes, sizeof(bytes), 0);
+      if (got < 0 && errno == EINTR) continue;  // libFuzzer's timer, with our time limit
       Require(got >= 0 || errno == ECONNRESET);
       if (got <= 0) return answer;
       answer.append(bytes, static_cast<size_t>(got));
