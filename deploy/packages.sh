@@ -3,7 +3,8 @@
 #
 #   deploy/packages.sh build          what the product is built with
 #   deploy/packages.sh test           that, and what the tests run with
-#   deploy/packages.sh list build|test   only prints the names
+#   deploy/packages.sh fuzz           that, and what the fuzz targets and clang-tidy are run with
+#   deploy/packages.sh list build|test|fuzz   only prints the names
 #
 # As root, installs what is missing with apt-get. Without root, names exactly what is missing and ends with 1; where
 # nothing is missing it says nothing and ends with 0.
@@ -18,6 +19,8 @@ build_packages=(
 test_packages=(
   git libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
+
+fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
 
 # Names in the order of the lists, without those that dpkg has installed.
 missing_packages() {
@@ -52,7 +55,8 @@ esac
 case "${1-}" in
   build) wanted=("${build_packages[@]}") ;;
   test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  fuzz) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 if [ "$action" = list ]; then
   printf '%s\n' "${wanted[@]}"
