@@ -112,7 +112,8 @@ class EntryReader {
         all_narrow = false;
         continue;
       }
-      all_narrow = all_narrow && Check(item, *selector) == SelectorStrength::kNarrowsOnly;
+      const std::optional<SelectorStrength> strength = Check(item, *selector);  // of every one, for its errors
+      all_narrow = all_narrow && strength == SelectorStrength::kNarrowsOnly;
       if (std::find(selectors.begin(), selectors.end(), *selector) != selectors.end()) {
         Warn(item, fmt::format("selector '{}' is in this entry twice", *text));
       } else {

@@ -7,6 +7,7 @@ namespace lanyard {
 namespace {
 
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
@@ -170,6 +171,15 @@ TEST(EntryReaderTest, RefusesAnEntryThatWouldBeEverybodys) {
   EXPECT_THAT(ErrorOf(WithSelectors("[]")), HasSubstr("is empty"));
   EXPECT_FALSE(Read(WithSelectors("")).ok());
   EXPECT_FALSE(Read(WithSelectors("unix:uid:1000")).ok());
+}
+
+// What identifies stands first here; what comes behind it must not pass unread.
+TEST(EntryReaderTest, ChecksEverySelectorOfAnEntry) {
+  EXPECT_THAT(ErrorOf(WithSelectors("[\"unix:user:agents\", \"unix:uid:0500\", \"unix:uidd:1\"]")),
+              AllOf(HasSubstr("without leading zeros"), HasSubstr("no kind \"uidd\"")));
+  const auto content = Read(WithSelectors("[\"unix:uid:1000\", \"docker:label:a:b\"]"));
+  ASSERT_TRUE(content.ok()) << content.status();
+  EXPECT_THAT(content->warnings, ElementsAre(HasSubstr("no attestor of type 'docker'")));
 }
 
 TEST(EntryReaderTest, RefusesAnEntryWhoseSelectorsAProcessCanAllSetItself) {
