@@ -20,7 +20,8 @@ void CheckAccepted(std::string_view text) {
   if (!line.ok()) return RequireTold(line.status(), StatusCode::kInvalidArgument);
   Require(text.size() <= kMaxAuditLineBytes && line->seq > 0 && IsAuditHash(line->prev_hash));
   Require(line->checkpoint.has_value() == (line->kind == "checkpoint"));
-  if (line->checkpoint) Require(IsAuditHash(line->checkpoint->covered.hash) && IsAuditHash(line->checkpoint->key_id));
+  if (const auto& signed_line = line->checkpoint)
+    Require(IsAuditHash(signed_line->covered.hash) && IsAuditHash(signed_line->key_id));
   const auto time = ParseAuditTime(FormatAuditTime(line->time));
   Require(time && *time == line->time);
   const auto document = nlohmann::json::parse(text, nullptr, false);
@@ -94,9 +95,9 @@ void CheckCheckpoint(FuzzInput input) {
   const AuditCheckpoint written{
       .covered = {.seq = input.Bits(), .hash = covered}, .key_id = key_id, .signature = "c2ln"};
   const AuditLine read = CheckLine(FormatCheckpointLine(written, place), place);
-  Require(read.checkpoint && read.checkpoint->covered.seq == written.covered.seq);
-  Require(read.checkpoint->covered.hash == covered && read.checkpoint->key_id == key_id);
-  Require(read.checkpoint->signature == written.signature);
+  const AuditCheckpoint& found = Present(read.checkpoint);
+  Require(found.covered.seq == written.covered.seq && found.covered.hash == covered);
+  Require(found.key_id == key_id && found.signature == written.signature);
 }
 
 void CheckTime(std::string_view text) {

@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "node_agent/base/status.h"
 
@@ -24,6 +26,13 @@ inline void Require(bool holds, std::source_location where = std::source_locatio
   if (holds) return;
   std::fprintf(stderr, "%s:%u: a promise is broken\n", where.file_name(), static_cast<unsigned>(where.line()));
   std::abort();
+}
+
+// The value that has to be there.
+template <class T>
+const T& Present(const std::optional<T>& value, std::source_location where = std::source_location::current()) {
+  Require(value.has_value(), where);
+  return *value;  // NOLINT(bugprone-unchecked-optional-access): the line above
 }
 
 // An error says something. The same goes for InvalidArgument alone with `code`.

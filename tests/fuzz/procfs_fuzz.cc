@@ -55,7 +55,7 @@ void CheckStat(std::string_view text) {
   if (!stat.ok()) return RequireTold(stat.status(), StatusCode::kInternal);
   Require(start_time.ok() && *start_time == stat->start_time);
   RequireIn(text, stat->parent);
-  RequireIn(text, static_cast<int32_t>(stat->tty));  // the kernel writes it with a sign
+  RequireIn(text, std::abs(int64_t{static_cast<int32_t>(stat->tty)}));  // the kernel writes it with a sign
   const std::string tty = TtyName(stat->tty);
   Require(!tty.empty() && (tty == "none") == (stat->tty == 0));
 }

@@ -119,15 +119,15 @@ void CheckHealth(const Methods& methods, std::string_view bytes) {
     handler->OnMessage(Cut(bytes));
     call.Deliver();
     if (!good) {
-      Require(call.status && call.messages.empty());
-      RequireTold(*call.status, StatusCode::kInvalidArgument);
+      Require(call.messages.empty());
+      RequireTold(Present(call.status), StatusCode::kInvalidArgument);
       continue;
     }
     const bool known = request.service().empty() || request.service() == "SpiffeWorkloadAPI";
     const bool watch = std::string_view(name).ends_with("Watch");
     Require(call.messages.size() == (known || watch ? 1u : 0u));
     if (call.messages.empty()) {
-      RequireTold(*call.status, StatusCode::kNotFound);
+      RequireTold(Present(call.status), StatusCode::kNotFound);
       continue;
     }
     grpc::health::v1::HealthCheckResponse response;
@@ -136,7 +136,7 @@ void CheckHealth(const Methods& methods, std::string_view bytes) {
                                         : grpc::health::v1::HealthCheckResponse::SERVICE_UNKNOWN));
     if (call.status) continue;
     handler->OnMessage(Cut(bytes));  // a second request
-    RequireTold(*call.status, StatusCode::kInvalidArgument);
+    RequireTold(Present(call.status), StatusCode::kInvalidArgument);
   }
 }
 
@@ -151,8 +151,8 @@ void CheckReflection(const Methods& methods, const std::string& version, std::st
   call.Deliver();
   Request request;
   if (!request.ParseFromString(std::string(bytes))) {
-    Require(call.status && call.messages.empty());
-    return RequireTold(*call.status, StatusCode::kInvalidArgument);
+    Require(call.messages.empty());
+    return RequireTold(Present(call.status), StatusCode::kInvalidArgument);
   }
   Response response;
   Require(!call.status && call.messages.size() == 1 && response.ParseFromString(call.messages[0]));
@@ -164,7 +164,7 @@ void CheckReflection(const Methods& methods, const std::string& version, std::st
     Require(proto.ParseFromString(file) && described.contains(proto.name()));
   }
   handler->OnHalfClose();
-  Require(call.status && call.status->ok());
+  Require(Present(call.status).ok());
 }
 
 }  // namespace
