@@ -128,6 +128,10 @@ TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAll) {
 
 TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {
   Listen();
+  UniqueFd earlier =
+      ConnectTo(path());  // also: UndefinedBehaviorSanitizer needs descriptors to look at a class the first time
+  Turn();
+  static_cast<void>(static_cast<Clock&>(clock_).MonoNow());
   UniqueFd client = ConnectTo(path());
   UniqueFd later;
   rlimit before{};
@@ -142,7 +146,7 @@ TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {
   EXPECT_GE(listener_->stats().refused_limit, 1u);
   later = ConnectTo(path());
   Turn();
-  EXPECT_EQ(listener_->stats().open, 1u);
+  EXPECT_EQ(listener_->stats().open, 2u);
 }
 
 TEST_F(ListenerTest, RemembersThatAPeerWasNotAdmitted) {
