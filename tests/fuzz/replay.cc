@@ -2,6 +2,7 @@
 // and no bytes at all. A broken promise ends the process, with the file's name as the last that was printed.
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <vector>
 
@@ -16,8 +17,7 @@ int main(int argc, char** argv) {
   }
   std::sort(files.begin(), files.end());
   for (const auto& file : files) {
-    std::printf("%s\n", file.c_str());
-    std::fflush(stdout);
+    std::cout << file.string() << std::endl;  // written out before a promise is broken
     std::ifstream in(file, std::ios::binary);
     std::vector<char> read((std::istreambuf_iterator<char>(in)), {});
     read.shrink_to_fit();  // so that AddressSanitizer sees one byte too far
@@ -25,6 +25,6 @@ int main(int argc, char** argv) {
   }
   const uint8_t nothing = 0;
   LLVMFuzzerTestOneInput(&nothing, 0);
-  std::printf("%zu inputs kept every promise\n", files.size());
+  std::cout << files.size() << " inputs kept every promise" << std::endl;
   return files.empty() ? 1 : 0;
 }

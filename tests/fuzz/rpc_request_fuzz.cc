@@ -53,7 +53,7 @@ class OneCall : public Call {
     sent_ = std::move(sent);
   }
   void Reply(grpc::ByteBuffer message) override {
-    Send(std::move(message), nullptr);
+    Send(message, nullptr);
     Finish(OkStatus());
   }
   void Finish(const Status& end) override {
