@@ -10,9 +10,10 @@
 namespace lanyard {
 namespace {
 
-// All of `text` as a decimal number: no sign, no spaces, no empty text.
+// All of `text` as a decimal number: no sign, no spaces, no empty text, no zeros before it.
 template <std::unsigned_integral T>
 std::optional<T> Number(std::string_view text) {
+  if (text.size() > 1 && text.front() == '0') return std::nullopt;
   T value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;

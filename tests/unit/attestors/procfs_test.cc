@@ -107,7 +107,7 @@ TEST(CgroupsTest, ReadsV2AndCoMountedControllers) {
 TEST(CgroupsTest, RefusesLinesThatTheKernelDoesNotWrite) {
   for (std::string_view text :
        {"0::", "0::a\n", "x::/a\n", "0:cpu:/a\n", "3::/a\n", "0::/a\n0::/b\n", "1:cpu:/a\n2:cpu:/b\n", "\n", "0:/a\n",
-        "1:cpu,cpu:/a\n", "1:cpu,:/a\n", "1:,cpu:/a\n"}) {
+        "1:cpu,cpu:/a\n", "1:cpu,:/a\n", "1:,cpu:/a\n", "00::/a\n"}) {
     EXPECT_FALSE(ParseCgroups(text).ok()) << text;
   }
 }
