@@ -43,18 +43,22 @@ run_target() {
   mkdir -p "$found"
   # shellcheck disable=SC2016  # for the inner shell
   bash -c 'ulimit -c 0; ulimit -St "$1"; shift; exec "$@"' _ "$seconds" \
-    "$build/tests/fuzz/$target" -max_total_time=$((seconds * 4)) -timeout=25 -rss_limit_mb=4096 -print_final_stats=1 \
+    "$build/tests/fuzz/$target" -max_total_time=$((seconds * 4)) -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 \
     -artifact_prefix="$findings/$target-" "$found" "tests/fuzz/corpus/$target" >"$log" 2>&1 || code=$?
   local executions coverage kept
   executions=$(sed -nE 's/^#([0-9]+)\t.*/\1/p' "$log" | tail -1)
   coverage=$(sed -nE 's/.* cov: ([0-9]+) .*/\1/p' "$log" | tail -1)
   kept=$(find "$found" -type f | wc -l)
   local input
-  input=$(sed -nE 's/.*Test unit written to (.*)/\1/p' "$log" | tail -1)
+  input=$(sed -nE '/slow-unit/d; s/.*Test unit written to (.*)/\1/p' "$log" | tail -1)  # slow is no finding
   # 152: SIGXCPU, the CPU time is used up.
   if [ "$code" = 0 ] || { [ "$code" = 152 ] && [ -z "$input" ]; }; then
     printf '%-24s %10s executions, coverage %6s, %5s inputs kept, no finding\n' "$target" "${executions:-0}" "${coverage:-0}" "$kept"
     return 0
+  fi
+  if [ "$code" = 72 ]; then  # what libFuzzer ends with after a signal
+    printf '%-24s %10s executions, coverage %6s, interrupted\n' "$target" "${executions:-0}" "${coverage:-0}"
+    return 1
   fi
   printf '%-24s %10s executions, coverage %6s, FINDING: %s\n' "$target" "${executions:-0}" "${coverage:-0}" \
     "${input:-none written; ended with $code, see $log}"
@@ -65,5 +69,5 @@ export -f run_target
 export build findings
 
 printf '%s\0' "${targets[@]}" | xargs -0 -P "$jobs" -I '{}' bash -c 'run_target "$1" "$2"' _ '{}' "$minutes" && exit 0
-echo "fuzz: there are findings; see above" >&2
+echo "fuzz: there are findings, or a target was interrupted; see above" >&2
 exit 1
