@@ -227,7 +227,7 @@ class FileAuditLog : public AuditLog {
       Report report;
       if (!batch.empty()) WriteBatch(batch, report);
       const auto now = std::chrono::steady_clock::now();
-      if (writer_->unsynced() && (stopping || now >= next_sync || writer_->sync_policy() == SyncPolicy::kEveryBatch)) {
+      if (writer_->unsynced() && (stopping || now >= next_sync)) {
         IGNORE_ERROR(writer_->Sync(), "health() tells it");
         next_sync = now + kSyncInterval;
       }

@@ -34,7 +34,7 @@
 namespace lanyard {
 
 enum class SyncPolicy {
-  kEveryBatch,   // nothing that was answered is lost, also by a power cut
+  kEveryBatch,   // nothing that was answered is lost, also by a power cut; of what nobody waits for, the last second
   kEverySecond,  // a power cut loses at most the last second, never a checkpoint; a kill of the process loses nothing
 };
 

@@ -260,10 +260,14 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
   if (!failed.ok()) return Annotate(failed, "write audit log {}", options_.path);
   if (lines == 0) return OkStatus();
 
-  // A line that is copied elsewhere, or because of which files are removed, must not be lost once that is done.
+  // A line that is copied elsewhere, or because of which files are removed, must not be lost once that is done. What
+  // nobody waits for (the end of a stream) has a second: every fetch would pay for two syncs, and wait for that of the
+  // one before.
   const bool has_consequences = checkpoints > 0 || !to_remove_.empty();
+  const bool awaited =
+      std::any_of(entries.begin(), entries.end(), [](const AuditEntry* entry) { return !!entry->done; });
   const AuditFsync fsync =
-      options_.sync == SyncPolicy::kEveryBatch || has_consequences ? AuditFsync::kNow : AuditFsync::kLater;
+      (options_.sync == SyncPolicy::kEveryBatch && awaited) || has_consequences ? AuditFsync::kNow : AuditFsync::kLater;
   RETURN_IF_ERROR(file_->Append(text, fsync));
   head_ = std::move(head);
   since_checkpoint_ = since;

@@ -41,14 +41,13 @@ class AuditWriter {
   // Writes the records in order and gives each its result. kNow signs what is there even if there is nothing to write.
   // The status is that of the batch.
   Status Write(std::span<AuditEntry> entries, WallTime now, CheckpointWish wish);
-  // Puts on the disk what kEverySecond has left for later.
+  // Puts on the disk what was left for later.
   Status Sync();
   bool unsynced() const { return unsynced_; }
 
   // Records that were refused before they came here, and that nobody waited for.
   void CountLost(uint64_t records, WallTime since);
   void SetOptions(AuditOptions options);
-  SyncPolicy sync_policy() const { return options_.sync; }
 
   const AuditHead& durable_head() const { return durable_; }
   // What was written, file by file, since the last call: those that were left, then the current one.
