@@ -41,10 +41,11 @@ mkdir -p "$findings"
 run_target() {
   local target=$1 seconds=$(($2 * 60)) found=$build/corpus/$1 log=$build/corpus/$1.log code=0
   mkdir -p "$found"
+  # The group, so that the shell's own word about a process that a signal ended is not shown.
   # shellcheck disable=SC2016  # for the inner shell
-  bash -c 'ulimit -c 0; ulimit -St "$1"; shift; exec "$@"' _ "$seconds" \
+  { bash -c 'ulimit -c 0; ulimit -St "$1"; shift; exec "$@"' _ "$seconds" \
     "$build/tests/fuzz/$target" -max_total_time=$((seconds * 4)) -timeout=60 -rss_limit_mb=4096 -print_final_stats=1 \
-    -artifact_prefix="$findings/$target-" "$found" "tests/fuzz/corpus/$target" >"$log" 2>&1 || code=$?
+    -artifact_prefix="$findings/$target-" "$found" "tests/fuzz/corpus/$target" >"$log" 2>&1; } 2>/dev/null || code=$?
   local executions coverage kept
   executions=$(sed -nE 's/^#([0-9]+)\t.*/\1/p' "$log" | tail -1)
   coverage=$(sed -nE 's/.* cov: ([0-9]+) .*/\1/p' "$log" | tail -1)
