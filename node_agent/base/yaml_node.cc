@@ -106,7 +106,7 @@ Result<int64_t> YamlNode::AsInt(int64_t least, int64_t most) const {
   ASSIGN_OR_RETURN(const std::string text, AsString());
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool leading_zero = text.size() > 1 && text[0] == '0';  // octal to some readers
+  const bool leading_zero = (text.size() > 1 && text[0] == '0') || text.starts_with("-0");  // octal to some readers
   if (!data_->plain || leading_zero || error == std::errc::invalid_argument || end != text.data() + text.size()) {
     return Fail("a whole decimal number is needed here, without quotes, not '{}'", text);
   }

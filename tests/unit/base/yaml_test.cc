@@ -169,6 +169,8 @@ TEST(YamlTest, TakesOnlyPlainTrueAndFalseForTruth) {
 TEST(YamlTest, TakesOnlyPlainDecimalNumbersInRange) {
   EXPECT_EQ(Value("k: 0\n").AsInt(0, 10).value(), 0);
   EXPECT_EQ(Value("k: -3\n").AsInt(-5, 10).value(), -3);
+  EXPECT_FALSE(Value("k: -05\n").AsInt(-5, 10).ok());
+  EXPECT_FALSE(Value("k: -0\n").AsInt(-5, 10).ok());
   for (const char* text :
        {"0777", "0x1f", "1e3", "1_000", "1.0", "\"5\"", "abc", "", "11", "99999999999999999999", "5 apples"}) {
     EXPECT_FALSE(Value(fmt::format("k: {}\n", text)).AsInt(0, 10).ok()) << text;
