@@ -133,7 +133,7 @@ void AddAudit(MetricPage& page, const AuditLog& audit) {
     page.Gauge("lanyard_audit_last_checkpoint_timestamp_seconds",
                "When the last checkpoint was written, in seconds since 1970.", *stats.last_checkpoint);
   }
-  page.Histogram("lanyard_audit_write_seconds", "How long writing a batch takes, fsync included.",
+  page.Histogram("lanyard_audit_write_seconds", "How long writes take: batches, and syncs put off.",
                  audit.write_seconds());
 }
 

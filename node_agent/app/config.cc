@@ -243,9 +243,8 @@ class ConfigReader {
     });
     Set(node, "sync", audit.sync, [](const YamlNode& sync) -> Result<SyncPolicy> {
       ASSIGN_OR_RETURN(const std::string name, sync.AsString());
-      if (name == "batch") return SyncPolicy::kEveryBatch;
-      if (name == "second") return SyncPolicy::kEverySecond;
-      return sync.Fail("unknown sync \"{}\"; valid are batch and second", name);
+      Result<SyncPolicy> policy = ParseSyncPolicy(name);
+      return policy.ok() ? policy : sync.At(policy.status());
     });
     Set(node, "rotate_at", audit.rotate_bytes, ReadSize);
     Set(node, "keep_files", audit.keep_files, ReadCount<0, 1'000'000>);

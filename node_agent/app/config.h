@@ -74,7 +74,7 @@ struct AuditConfig {
   std::string path = "/var/lib/lanyard/audit/audit.jsonl";  // audit/audit.jsonl in data_dir where none is given
   std::string checkpoints_to;                               // a file, "syslog", or empty
   std::chrono::seconds checkpoint_interval{60};
-  SyncPolicy sync = SyncPolicy::kEveryBatch;
+  SyncPolicy sync = SyncPolicy::kIssues;
   uint64_t rotate_bytes = 64 << 20;
   unsigned keep_files = 32;
 };

@@ -75,7 +75,8 @@ audit:
   checkpoints_to: "{audit_checkpoints}"
   # How often a checkpoint is signed when there is anything new.
   checkpoint_interval: {audit_interval}
-  # batch: nothing that was answered is lost, also by a power cut. second: a power cut loses at most the last second of records.
+  # What a power cut may lose (a kill loses nothing): issue: at most the last second of who fetched what had been issued before.
+  # batch: nothing that was answered. second: at most the last second of records.
   sync: {audit_sync}
   # The file is renamed at this size and another begun; so many of the renamed ones are kept (0: all), what is removed is on record.
   rotate_at: {audit_rotate}MiB
@@ -127,7 +128,7 @@ std::string ConfigExample() {
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
       fmt::arg("audit_checkpoints", config.audit.checkpoints_to),
       fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),
-      fmt::arg("audit_sync", config.audit.sync == SyncPolicy::kEveryBatch ? "batch" : "second"),
+      fmt::arg("audit_sync", SyncPolicyName(config.audit.sync)),
       fmt::arg("audit_rotate", config.audit.rotate_bytes >> 20), fmt::arg("audit_keep", config.audit.keep_files),
       fmt::arg("metrics", config.endpoints.metrics->str()), fmt::arg("health", config.endpoints.health->str()),
       fmt::arg("connections_per_uid", config.limits.connections_per_uid),

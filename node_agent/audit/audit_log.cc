@@ -223,17 +223,24 @@ class FileAuditLog : public AuditLog {
         if (new_options_) writer_->SetOptions(*std::exchange(new_options_, std::nullopt));
         if (refused_ > 0) writer_->CountLost(std::exchange(refused_, 0), refused_since_);
       }
-      const auto begin = std::chrono::steady_clock::now();
       Report report;
-      if (!batch.empty()) WriteBatch(batch, report);
+      if (!batch.empty()) Timed([&] { WriteBatch(batch, report); });
+      Send(std::move(report));
+      // After the answers: whoever is answered now does not wait for it.
       const auto now = std::chrono::steady_clock::now();
       if (writer_->unsynced() && (stopping || now >= next_sync)) {
-        IGNORE_ERROR(writer_->Sync(), "health() tells it");
+        Timed([&] { IGNORE_ERROR(writer_->Sync(), "health() tells it"); });
         next_sync = now + kSyncInterval;
+        Send({});
       }
-      if (!batch.empty()) ObserveTime(write_seconds_, std::chrono::steady_clock::now() - begin);
-      Send(std::move(report));
     }
+  }
+
+  template <typename Work>
+  void Timed(Work work) {
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    ObserveTime(write_seconds_, std::chrono::steady_clock::now() - begin);
   }
 
   // What waits, up to and including the first that is no record.

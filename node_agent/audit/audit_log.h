@@ -6,8 +6,8 @@
 // the file. The newest head goes to whoever listens (OnHead), who keeps it elsewhere: with it a torn last line is told
 // from lines that were cut off.
 //
-// A writer thread of its own writes what waits as one batch. An answer of OK means that the line is in the file and, by
-// SyncPolicy::kEveryBatch, on the disk. A batch that cannot be written wholly is taken back, every record in it is
+// A writer thread of its own writes what waits as one batch. An answer of OK means that the line is in the file and, as
+// the SyncPolicy has it, on the disk. A batch that cannot be written wholly is taken back, every record in it is
 // answered with the error, and the chain goes on from the last good line. The file is looked at before every batch:
 // when it was moved, removed or replaced, a new one is begun that continues the chain, and says so.
 //
@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "node_agent/audit/audit_record.h"
+#include "node_agent/audit/sync_policy.h"
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/health.h"
 #include "node_agent/base/histogram.h"
@@ -33,17 +34,12 @@
 
 namespace lanyard {
 
-enum class SyncPolicy {
-  kEveryBatch,   // nothing that was answered is lost, also by a power cut; of what nobody waits for, the last second
-  kEverySecond,  // a power cut loses at most the last second, never a checkpoint; a kill of the process loses nothing
-};
-
 struct AuditOptions {
   std::string path;         // of the file that is written to; rotated ones lie beside it
   std::string key_path;     // PEM of the audit key, 0600; made when absent. The public key lies beside it as <stem>.pub
   std::string environment;  // "production", …: in every record
   std::string checkpoints_to;  // a file that gets a copy of each checkpoint line, or "syslog"; empty: none
-  SyncPolicy sync = SyncPolicy::kEveryBatch;
+  SyncPolicy sync = SyncPolicy::kIssues;
   uint64_t rotate_bytes = 64 << 20;
   unsigned keep_files = 32;  // rotated files that stay; what is removed is on record. 0: all
   uint64_t checkpoint_lines = 1000;
@@ -94,8 +90,8 @@ class AuditLog {
   // ones are left out. For a state store that was behind when the agent ended: record them again.
   virtual const std::vector<IssuedSerial>& issued_after_stored_head() const = 0;
 
-  // Called with the newest line that is on the disk, after each batch (with kEverySecond about once a second). One
-  // listener.
+  // Called with the newest line that is on the disk, after each batch (after one that need not be there yet, within
+  // about a second). One listener.
   virtual void OnHead(HeadListener listener) = 0;
 
   // Calls `line` with each of the last `lines` lines of the current file, then with every new one until the Tail is
@@ -106,7 +102,7 @@ class AuditLog {
   virtual void SetOptions(AuditOptions options) = 0;
 
   virtual AuditStats stats() const = 0;
-  // How long writing a batch takes, in seconds, fsync included.
+  // How long a write takes, in seconds: a batch with the fsync that it waits for, or an fsync for what was left.
   virtual const Histogram& write_seconds() const = 0;
   virtual HealthReport health() const = 0;
 };

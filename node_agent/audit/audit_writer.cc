@@ -261,13 +261,12 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
   if (lines == 0) return OkStatus();
 
   // A line that is copied elsewhere, or because of which files are removed, must not be lost once that is done. What
-  // nobody waits for (the end of a stream) has a second: every fetch would pay for two syncs, and wait for that of the
-  // one before.
+  // nobody waits for (the end of a stream) has a second: every fetch would wait for the sync of the one before.
   const bool has_consequences = checkpoints > 0 || !to_remove_.empty();
-  const bool awaited =
-      std::any_of(entries.begin(), entries.end(), [](const AuditEntry* entry) { return !!entry->done; });
-  const AuditFsync fsync =
-      (options_.sync == SyncPolicy::kEveryBatch && awaited) || has_consequences ? AuditFsync::kNow : AuditFsync::kLater;
+  const bool hurries = std::any_of(entries.begin(), entries.end(), [this](const AuditEntry* entry) {
+    return entry->done && WaitsForTheDisk(options_.sync, entry->record.kind);
+  });
+  const AuditFsync fsync = hurries || has_consequences ? AuditFsync::kNow : AuditFsync::kLater;
   RETURN_IF_ERROR(file_->Append(text, fsync));
   head_ = std::move(head);
   since_checkpoint_ = since;

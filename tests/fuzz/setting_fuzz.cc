@@ -4,6 +4,7 @@
 
 #include "attestors/selector.h"
 #include "node_agent/app/socket_address.h"
+#include "node_agent/audit/sync_policy.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/http_server.h"
 #include "node_agent/base/log.h"
@@ -81,6 +82,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(ToolEffectName(*effect) == text);
   } else {
     RequireTold(effect.status(), StatusCode::kInvalidArgument);
+  }
+  if (const auto sync = ParseSyncPolicy(text); sync.ok()) {
+    Require(SyncPolicyName(*sync) == text);
+  } else {
+    RequireTold(sync.status(), StatusCode::kInvalidArgument);
   }
   Require(!ParseLogLevel(text) || !ParseLogFormat(text));
   return 0;

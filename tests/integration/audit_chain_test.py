@@ -109,8 +109,7 @@ class AuditChainTest(NodeTest):
         done = subprocess.run([program, '-B', os.fsencode(HERE / 'raw_call.py'), 'call', os.fsencode(node.socket)],
                               capture_output=True, check=False, timeout=30, env={**os.environ, 'PYTHONHOME': '/usr'})
         self.assertIn(b'"status": 7', done.stdout, done.stderr)
-        log.wait(kind='fetch', caller={'selectors': lambda all_: True})
-        [line] = [text for text in log.bytes()[before:] if json.loads(text)['kind'] == 'fetch']
+        [line] = eventually(lambda: [text for text in log.bytes()[before:] if json.loads(text)['kind'] == 'fetch'], 30, 'the record')
         record = json.loads(line.decode('utf-8'))  # valid UTF-8, strictly
         self.assertEqual((record['decision'], record['caller']['uid']), ('deny', os.geteuid()))
         self.assertIsNone(re.search(rb'[\x00-\x1f\x7f]', line), 'no control character')

@@ -32,7 +32,7 @@ TEST(ConfigTest, RefusesSettingsOfTheAuditLogThatItCannotMean) {
   EXPECT_THAT(ErrorsOfRest("audit: {rotate_at: 64}\n"), ElementsAre(At("2:9", "is not a size")));
   EXPECT_THAT(ErrorsOfRest("audit: {rotate_at: 99999999999GiB}\n"), ElementsAre(At("2:9", "is not a size")));
   EXPECT_THAT(ErrorsOfRest("audit: {rotate_at: 1KiB}\n"), ElementsAre(At("2:9", "too small")));
-  EXPECT_THAT(ErrorsOfRest("audit: {sync: never}\n"), ElementsAre(At("2:9", "batch and second")));
+  EXPECT_THAT(ErrorsOfRest("audit: {sync: never}\n"), ElementsAre(At("2:9", "batch, issue and second")));
   EXPECT_THAT(ErrorsOfRest("audit: {path: a.jsonl}\n"), ElementsAre(At("2:9", "absolute path")));
   EXPECT_THAT(ErrorsOfRest("audit: {path: /srv/a, checkpoints_to: /srv/a}\n"),
               ElementsAre(At("2:23", "the audit log itself")));

@@ -88,6 +88,7 @@ class FakeAdmin final : public admin::v1::Admin::Service {
  public:
   grpc::Status GetHealth(grpc::ServerContext*, const admin::v1::GetHealthRequest*,
                          admin::v1::GetHealthResponse* response) override {
+    const std::lock_guard lock(mutex);
     *response = health;
     return grpc::Status::OK;
   }
@@ -100,6 +101,12 @@ class FakeAdmin final : public admin::v1::Admin::Service {
                         admin::v1::RotateCaResponse*) override {
     return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "the issuer is given\x1b[2J");
   }
+  void SetHealth(admin::v1::HealthStatus status) {
+    const std::lock_guard lock(mutex);
+    health.set_status(status);
+  }
+
+  std::mutex mutex;  // guards health where it changes after a first call
   admin::v1::GetHealthResponse health;
   admin::v1::ListEntriesResponse entries;
 };
@@ -285,7 +292,7 @@ TEST_F(FetchTest, WatchEndsWhenTheAgentRefusesTheRequestItself) {
 }
 
 TEST_F(FetchTest, HealthIsOneWhenFailingAndZeroWhenDegraded) {
-  admin_.health.set_status(admin::v1::HEALTH_STATUS_DEGRADED);
+  admin_.SetHealth(admin::v1::HEALTH_STATUS_DEGRADED);
   auto* finding = admin_.health.add_findings();
   finding->set_component("registry");
   finding->set_severity(admin::v1::HEALTH_STATUS_DEGRADED);
@@ -294,9 +301,9 @@ TEST_F(FetchTest, HealthIsOneWhenFailingAndZeroWhenDegraded) {
   const Ran degraded = Lanyard({"health"}, "--admin-socket");
   EXPECT_EQ(degraded.code, kExitOk) << degraded.err;
   EXPECT_THAT(degraded.out, AllOf(HasSubstr("broken file"), HasSubstr("mend it")));
-  admin_.health.set_status(admin::v1::HEALTH_STATUS_FAILING);
+  admin_.SetHealth(admin::v1::HEALTH_STATUS_FAILING);
   EXPECT_EQ(Lanyard({"health"}, "--admin-socket").code, kExitFailed);
-  admin_.health.set_status(admin::v1::HEALTH_STATUS_UNSPECIFIED);
+  admin_.SetHealth(admin::v1::HEALTH_STATUS_UNSPECIFIED);
   EXPECT_EQ(Lanyard({"health"}, "--admin-socket").code, kExitFailed);
 }
 

@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "node_agent/audit/audit_writer.h"
 #include "tests/unit/audit/audit_fixture.h"
 
 namespace lanyard::testing {
@@ -113,7 +112,7 @@ int InChild(Body body) {
 }
 
 TEST_F(AuditDiskTest, EveryAcknowledgedRecordIsThereAfterAKill) {
-  for (const SyncPolicy sync : {SyncPolicy::kEveryBatch, SyncPolicy::kEverySecond}) {
+  for (const SyncPolicy sync : {SyncPolicy::kEveryBatch, SyncPolicy::kIssues, SyncPolicy::kEverySecond}) {
     std::filesystem::remove_all(dir.Path("audit"));
     options.sync = sync;
     options.rotate_bytes = 20'000;
@@ -219,55 +218,6 @@ TEST_F(AuditDiskTest, ADiskThatDoesNotAnswerIsToldByHealth) {
   EXPECT_THAT(log->health().text, HasSubstr("1 records wait and the disk of " + options.path));
   ASSERT_TRUE(RunUntil(loop, [&] { return answer.has_value(); }));
   EXPECT_EQ(log->health().text, "");
-}
-
-// With a sync each second, by the writer itself: when it may put off what it has written.
-class AuditWriterSyncTest : public AuditDiskTest {
- protected:
-  void OpenWriter() {
-    options.sync = SyncPolicy::kEverySecond;
-    auto opened = AuditWriter::Open(options, clock.WallNow());
-    ASSERT_TRUE(opened.ok()) << opened.status();
-    writer = *std::move(opened);
-  }
-  void WriteOne(CheckpointWish wish = CheckpointWish::kWhenDue) {
-    AuditEntry entry{.record = Record("one"), .time = clock.WallNow(), .done = nullptr, .result = OkStatus()};
-    const Status written = writer->Write(std::span(&entry, 1), clock.WallNow(), wish);
-    ASSERT_TRUE(written.ok()) << written;
-  }
-
-  std::unique_ptr<AuditWriter> writer;
-};
-
-TEST_F(AuditWriterSyncTest, ACheckpointIsOnTheDiskBeforeItIsCopiedElsewhere) {
-  options.checkpoints_to = dir.Path("copies");
-  OpenWriter();
-  WriteOne();
-  EXPECT_TRUE(writer->unsynced());
-  WriteOne(CheckpointWish::kNow);
-  EXPECT_THAT(LinesOf(options.checkpoints_to), SizeIs(1));
-  EXPECT_FALSE(writer->unsynced()) << "after a power cut the copy would accuse the log of having been cut";
-}
-
-TEST_F(AuditWriterSyncTest, WhyAFileIsRemovedIsOnTheDiskBeforeItIs) {
-  options.rotate_bytes = 1000;
-  options.keep_files = 1;
-  OpenWriter();
-  while (Names(".jsonl.0").empty()) WriteOne();
-  const std::string oldest = Names(".jsonl.0")[0];
-  while (std::filesystem::exists(oldest)) WriteOne();
-  EXPECT_THAT(Slurp(options.path), HasSubstr("removes a rotated file"));
-  EXPECT_FALSE(writer->unsynced());
-}
-
-TEST_F(AuditWriterSyncTest, AFileThatWasMovedIsOnTheDiskBeforeItIsLeft) {
-  OpenWriter();
-  WriteOne();
-  const AuditHead end = HeadOf(Lines().back());
-  EXPECT_NE(writer->durable_head(), end);
-  std::filesystem::rename(options.path, dir.Path("audit/moved"));
-  WriteOne();
-  EXPECT_EQ(writer->durable_head(), end);
 }
 
 // A file system of 1 MiB that is really full.
