@@ -14,7 +14,7 @@
 namespace lanyard {
 namespace {
 
-constexpr int kBacklog = 1024;
+constexpr int kBacklog = 4096;  // as many as the kernel allows by default: whoever finds the queue full is turned away
 constexpr size_t kPathLimit = sizeof(sockaddr_un::sun_path);  // 108, with the closing zero byte
 
 struct Address {
