@@ -5,6 +5,7 @@
 #include <openssl/pem.h>
 
 #include <limits>
+#include <optional>
 
 #include "pki/openssl_ptr.h"
 #include "pki/p256.h"
@@ -146,6 +147,18 @@ bool PublicKey::SameAs(const PublicKey& other) const {
   return same;
 }
 
+struct PrivateKey::State {
+  State(PkeyPtr owned, KeyType its_type) : key(std::move(owned)), type(its_type) {
+    if (type != KeyType::kEcP256) return;
+    // Only a key that was read with a compressed point fails; OpenSSL's encoder writes that, too
+    if (Result<p256::Point> read = p256::PointOf(key.get()); read.ok()) point = *read;
+  }
+
+  const PkeyPtr key;
+  const KeyType type;
+  std::optional<p256::Point> point;
+};
+
 Result<PrivateKey> PrivateKey::Generate(KeyType type) {
   PkeyPtr key;
   switch (type) {
@@ -164,7 +177,7 @@ Result<PrivateKey> PrivateKey::Generate(KeyType type) {
       break;
   }
   if (key == nullptr) return OpenSslError(fmt::format("generate {} key", KeyTypeName(type)));
-  return PrivateKey(Share(std::move(key)), type);
+  return PrivateKey(std::make_shared<const State>(std::move(key), type));
 }
 
 Result<PrivateKey> PrivateKey::Adopt(evp_pkey_st* owned) {
@@ -175,7 +188,7 @@ Result<PrivateKey> PrivateKey::Adopt(evp_pkey_st* owned) {
   if (context == nullptr || EVP_PKEY_pairwise_check(context.get()) != 1) {
     return OpenSslError("private key does not fit its public key", StatusCode::kInvalidArgument);
   }
-  return PrivateKey(Share(std::move(key)), type);
+  return PrivateKey(std::make_shared<const State>(std::move(key), type));
 }
 
 Result<PrivateKey> PrivateKey::FromPem(std::string_view pem) {
@@ -214,13 +227,22 @@ Result<PrivateKey> PrivateKey::FromPkcs8Der(std::string_view der) {
   return Adopt(key);
 }
 
+PublicKey PrivateKey::public_key() const {
+  return PublicKey(std::shared_ptr<EVP_PKEY>(state_, state_->key.get()));
+}
+const p256::Point* PrivateKey::point() const {
+  return state_->point ? &*state_->point : nullptr;
+}
+KeyType PrivateKey::type() const {
+  return state_->type;
+}
+evp_pkey_st* PrivateKey::native() const {
+  return state_->key.get();
+}
+
 Result<SecretBytes> PrivateKey::ToPkcs8Der() const {
-  if (type_ == KeyType::kEcP256) {
-    Result<SecretBytes> der = p256::ToPkcs8Der(key_.get());
-    // Only a key that was loaded with a compressed point fails; OpenSSL's encoder writes that, too
-    if (der.ok()) return der;
-  }
-  const Pkcs8Ptr info(EVP_PKEY2PKCS8(key_.get()));
+  if (point() != nullptr) return p256::ToPkcs8Der(native(), *point());
+  const Pkcs8Ptr info(EVP_PKEY2PKCS8(native()));
   if (info == nullptr) return OpenSslError("write PKCS#8 private key");
   const int length = i2d_PKCS8_PRIV_KEY_INFO(info.get(), nullptr);
   if (length <= 0) return OpenSslError("write PKCS#8 private key");
@@ -233,7 +255,7 @@ Result<SecretBytes> PrivateKey::ToPkcs8Der() const {
 Result<SecretBytes> PrivateKey::ToPem() const {
   const BioPtr bio(BIO_new(BIO_s_mem()));  // wipes its memory when it grows and when it is freed
   if (bio == nullptr ||
-      PEM_write_bio_PKCS8PrivateKey(bio.get(), key_.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
+      PEM_write_bio_PKCS8PrivateKey(bio.get(), native(), nullptr, nullptr, 0, nullptr, nullptr) != 1) {
     return OpenSslError("write private key as PEM");
   }
   char* text = nullptr;

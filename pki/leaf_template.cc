@@ -140,13 +140,12 @@ Result<LeafTemplate> LeafTemplate::For(const Certificate& issuer, const PrivateK
 }
 
 Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const PrivateKey& leaf_key) const {
-  if (leaf_key.type() != KeyType::kEcP256)
-    return Error(StatusCode::kInvalidArgument, "leaf template: leaf's key is not P-256");
-  unsigned char point[p256::kPointBytes];
-  RETURN_IF_ERROR(p256::GetPoint(leaf_key.native(), point));
+  if (leaf_key.point() == nullptr)
+    return Error(StatusCode::kInvalidArgument, "leaf template: leaf's key is not P-256 with a whole point");
+  const std::string_view point = View(leaf_key.point()->data(), leaf_key.point()->size());
   // RFC 5280 §4.2.1.2, method (1): SHA-1 of the point; it names the key, it does not protect it
   unsigned char key_id[kSubjectKeyIdBytes];
-  RETURN_IF_ERROR(signer_->Sha1(View(point, sizeof point), key_id));
+  RETURN_IF_ERROR(signer_->Sha1(point, key_id));
   unsigned char serial[kSerialBytes];
   if (RAND_bytes(serial, sizeof serial) != 1) return OpenSslError("make serial number");
   serial[0] = static_cast<unsigned char>(1 + serial[0] % 0x7f);  // 0x01..0x7f: positive and of full length
@@ -168,7 +167,7 @@ Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const Privat
   body += after_serial_;
   der::Append(body, der::kSequence, dates);
   body += after_dates_;
-  body += View(point, sizeof point);
+  body += point;
   der::Append(body, kExtensionsTag, der::Tlv(der::kSequence, extensions));
 
   std::string signed_part;
@@ -189,7 +188,7 @@ Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const Privat
   leaf.fields.not_before = content.not_before;
   leaf.fields.not_after = content.not_after;
   leaf.fields.subject_key_id = View(key_id, sizeof key_id);
-  leaf.fields.spki_der = std::string(p256::kSpkiPrefix) + std::string(View(point, sizeof point));
+  leaf.fields.spki_der = std::string(p256::kSpkiPrefix) + std::string(point);
   return leaf;
 }
 
