@@ -100,12 +100,12 @@ Result<AuditFile> AuditFile::Open(const std::string& path) {
 Status AuditFile::Append(std::string_view bytes, AuditFsync fsync) {
   if (rest_is_junk_) RETURN_IF_ERROR(Truncate(size_));
   if (Status written = WriteAndSync(bytes, fsync); !written.ok()) {
-    // After a failed fsync too: pages that the kernel has given up on count as clean, only writing them again helps.
-    rest_is_junk_ = true;
+    rest_is_junk_ = true;  // after a failed fsync too
     IGNORE_ERROR(Truncate(size_), "tried again before the next Append");
     return written;
   }
   size_ += bytes.size();
+  if (fsync == AuditFsync::kLater) unsynced_ += bytes;
   return OkStatus();
 }
 
@@ -120,7 +120,28 @@ Status AuditFile::WriteAndSync(std::string_view bytes, AuditFsync fsync) {
 }
 
 Status AuditFile::Sync() {
-  if (fdatasync(fd_->get()) != 0) return WriteError(errno, "write to disk the audit log", path_);
+  if (sync_failed_) RETURN_IF_ERROR(WriteAgain());
+  if (fdatasync(fd_->get()) != 0) {
+    const int error = errno;
+    sync_failed_ = !unsynced_.empty();
+    return WriteError(error, "write to disk the audit log", path_);
+  }
+  unsynced_.clear();
+  sync_failed_ = false;
+  return OkStatus();
+}
+
+// Over themselves, so that a kill in between loses nothing. Ours only appends, hence a descriptor of its own.
+Status AuditFile::WriteAgain() {
+  const UniqueFd fd(open(fmt::format("/proc/self/fd/{}", fd_->get()).c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd) return WriteError(errno, "write again the audit log", path_);
+  std::string_view bytes = unsynced_;
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(size_ - bytes.size()));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return WriteError(errno, "write again the audit log", path_);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
   return OkStatus();
 }
 
@@ -128,6 +149,7 @@ Status AuditFile::Truncate(uint64_t size) {
   if (ftruncate(fd_->get(), static_cast<off_t>(size)) != 0)
     return WriteError(errno, "take back a write to audit log", path_);
   rest_is_junk_ = false;
+  unsynced_.resize(unsynced_.size() - std::min<uint64_t>(unsynced_.size(), size_ - std::min(size, size_)));
   size_ = size;
   return Sync();
 }

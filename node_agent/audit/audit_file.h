@@ -35,6 +35,8 @@ class AuditFile {
   // Appends all of `bytes`. When that fails, what was written of them is taken back; ResourceExhausted when there is
   // no space. OK with kNow: they are on the disk.
   Status Append(std::string_view bytes, AuditFsync fsync);
+  // OK: everything that was appended is on the disk. After an error the next one writes again what was not: pages that
+  // the kernel has given up on count as clean, and may be gone.
   Status Sync();
   // Drops everything from `size` on, durably.
   Status Truncate(uint64_t size);
@@ -59,10 +61,13 @@ class AuditFile {
   AuditFile(std::string path, UniqueFd fd, uint64_t size);
 
   Status WriteAndSync(std::string_view bytes, AuditFsync fsync);
+  Status WriteAgain();
 
   std::string path_;
   SharedFd fd_;
   uint64_t size_;
+  std::string unsynced_;       // the file's last bytes, appended since the last Sync()
+  bool sync_failed_ = false;   // so that they have to be written again
   bool rest_is_junk_ = false;  // what an Append left behind its end could not be taken back yet
 };
 

@@ -146,7 +146,7 @@ Status AuditWriter::BeginFile(WallTime now) {
 
 // Somebody has done something to the file. A new one continues the chain, and says so.
 Status AuditWriter::LeaveFile(AuditFile::Fate fate, WallTime now) {
-  IGNORE_ERROR(Sync(), "health() tells it; there is no later for what is in this file");
+  if (!Sync().ok()) AddDamage(sync_problem_);  // there is no later for what is in this file
   std::string what, resource = options_.path;
   if (fate == AuditFile::Fate::kChanged) {
     resource = AsideName(options_.path, "damaged", FormatAuditTime(now));
@@ -271,7 +271,10 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
   head_ = std::move(head);
   since_checkpoint_ = since;
   unsynced_ = fsync == AuditFsync::kLater;
-  if (!unsynced_) durable_ = head_;
+  if (!unsynced_) {
+    durable_ = head_;
+    sync_problem_.clear();
+  }
   notes_.clear();
   lost_unnoted_ = 0;
   stats_.records += lines;
@@ -285,11 +288,9 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
 
 Status AuditWriter::Sync() {
   if (!unsynced_ || !file_) return OkStatus();
-  Status synced = file_->Sync();
-  if (!synced.ok()) {  // pages given up by the kernel count as clean: only the next start finds out what is there
-    AddDamage(fmt::format("{}; lines up to seq {} may not survive a power cut", Message(synced), head_.seq));
-  }
-  unsynced_ = false;
+  const Status synced = file_->Sync();
+  unsynced_ = !synced.ok();
+  sync_problem_ = synced.ok() ? "" : fmt::format("{}; what is written may not survive a power cut", Message(synced));
   if (synced.ok()) durable_ = head_;
   return synced;
 }
@@ -336,6 +337,7 @@ HealthReport AuditWriter::health() const {
   // Spent, what is normal is refused, even though the last batch may have been one that was not.
   if (write_problem_.empty()) add(reserve_spent_ ? HealthLevel::kBroken : HealthLevel::kDegraded, reserve_problem_);
   add(HealthLevel::kDegraded, damage_);
+  add(HealthLevel::kDegraded, sync_problem_);
   add(HealthLevel::kDegraded, rotate_problem_);
   add(HealthLevel::kDegraded, copy_.problem());
   if (lost_unnoted_ > 0) add(HealthLevel::kDegraded, fmt::format("{} audit records are lost", lost_unnoted_));

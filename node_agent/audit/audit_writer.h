@@ -90,7 +90,7 @@ class AuditWriter {
   WallTime lost_since_;
   // For health().
   std::string damage_;  // found at start or done by others since; until the next start
-  std::string write_problem_, rotate_problem_, reserve_problem_;
+  std::string write_problem_, sync_problem_, rotate_problem_, reserve_problem_;
 };
 
 }  // namespace lanyard
