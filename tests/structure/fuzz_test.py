@@ -3,7 +3,7 @@
 
 A parser is a function in a header that takes a text (std::string_view) or a message and may refuse it: it returns a
 Status, Result<…> or std::optional<…>, and its name says that it reads. It must be called in a tests/fuzz/*_fuzz.cc, with
-the name of its class before it where it has one.
+the name of its class before it where it has one. What is private in its class is reached by what is not.
 """
 
 import re
@@ -16,6 +16,7 @@ DECLARATION = re.compile(
     r'(?P<parameters>[^;{}]*?)\)[\w ]*[;{]', re.MULTILINE)
 BYTES = re.compile(r'(?<!initializer_list<)std::string_view|grpc::ByteBuffer|\bX509\w*Response\b')
 CLASS = re.compile(r'^(?:class|struct) (\w+)[^;()]*\{', re.MULTILINE)
+ACCESS = re.compile(r'^ *(public|protected|private):$', re.MULTILINE)
 COMMENT = re.compile(r'//[^\n]*')
 TARGET = re.compile(r'^lanyard_fuzz_target\((\w+)', re.MULTILINE)
 MIN_SEEDS = 4
@@ -35,7 +36,10 @@ def parsers(path):
             continue
         name = match['name']
         if match['static']:  # indented: a member of the class that began last
-            name = [known for start, known in classes if start < match.start()][-1] + '::' + name
+            begin, known = [one for one in classes if one[0] < match.start()][-1]
+            name = known + '::' + name
+            if ['', *ACCESS.findall(text, begin, match.start())][-1] == 'private':
+                continue
         yield text.count('\n', 0, match.start('name')) + 1, name
 
 
