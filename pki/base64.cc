@@ -9,19 +9,25 @@ namespace {
 constexpr std::string_view kStandard = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr std::string_view kUrl = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-std::string Encode(std::string_view bytes, std::string_view alphabet) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
+// Calls `put` with each character.
+template <class Put>
+void Encode(std::string_view bytes, std::string_view alphabet, Put put) {
   std::uint32_t pending = 0;
   int bits = 0;
   for (const char c : bytes) {
     pending = (pending << 8 | static_cast<unsigned char>(c)) & 0xffff;
     for (bits += 8; bits >= 6;) {
       bits -= 6;
-      text += alphabet[pending >> bits & 0x3f];
+      put(alphabet[pending >> bits & 0x3f]);
     }
   }
-  if (bits > 0) text += alphabet[pending << (6 - bits) & 0x3f];
+  if (bits > 0) put(alphabet[pending << (6 - bits) & 0x3f]);
+}
+
+std::string Encode(std::string_view bytes, std::string_view alphabet) {
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  Encode(bytes, alphabet, [&text](char c) { text += c; });
   return text;
 }
 
@@ -68,6 +74,13 @@ std::string Base64Encode(std::string_view bytes) {
 
 std::string Base64UrlEncode(std::string_view bytes) {
   return Encode(bytes, kUrl);
+}
+
+SecretBytes Base64UrlEncodeSecret(const SecretBytes& bytes) {
+  SecretBytes text((bytes.size() * 8 + 5) / 6);
+  char* at = text.mutable_data();
+  Encode(bytes.expose(), kUrl, [&at](char c) { *at++ = c; });
+  return text;
 }
 
 Result<std::string> Base64Decode(std::string_view text) {

@@ -1,8 +1,10 @@
 // A trust domain's bundle: the authorities whose signatures count there, and nowhere else.
 //
 // Follows SPIFFE_Trust_Domain_and_Bundle
-// (https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md) §4 and X509-SVID §6. A
-// bundle without authorities is valid and means that nothing of that trust domain is to be believed (§4.1.3).
+// (https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md) §4, X509-SVID §6, JWT-SVID
+// §6 and WIT-SVID §6. A bundle without authorities is valid and means that nothing of that trust domain is to be
+// believed (§4.1.3). An authority speaks for one kind of SVID: a key for JWT-SVIDs makes no WIT-SVID believable, and
+// none a certificate.
 //
 // Thread: any; immutable, copies share one object.
 #pragma once
@@ -18,6 +20,7 @@
 
 #include "node_agent/base/status.h"
 #include "pki/certificate.h"
+#include "pki/jwt_authority.h"
 #include "pki/spiffe_id.h"
 
 namespace lanyard {
@@ -27,27 +30,41 @@ struct BundleOptions {
   std::optional<std::chrono::seconds> refresh_hint;
 };
 
+struct TokenAuthorities {
+  std::vector<JwtAuthority> jwt, wit;
+};
+
 class Bundle {
  public:
   // Authorities must be CA certificates with an EC or RSA key. Repeated ones are dropped; the order of the first ones
-  // stays.
+  // stays. Those of tokens are put into the order of their key IDs; no two may have the same one (WIT-SVID §6.1), a
+  // repeated one is dropped.
   static Result<Bundle> Create(TrustDomain trust_domain, std::vector<Certificate> x509_authorities,
-                               BundleOptions options = {});
+                               BundleOptions options = {}, TokenAuthorities tokens = {});
 
   // The JWK Set form. Entries of unknown use or key type and x509-svid entries without x5c are skipped, as the standard
-  // demands; one that claims to hold a CA certificate and does not is an error, and so is a document without "keys".
+  // demands; one that claims to hold a CA certificate or a key for tokens and does not is an error, and so is a
+  // document without "keys".
   static Result<Bundle> ParseDocument(TrustDomain trust_domain, std::string_view json);
   // The same bundle always gives the same bytes.
   std::string ToDocument() const;
+  // JWK Sets of the keys for one kind of token alone, as FetchJWTBundles and FetchWITBundles hand them out. Without
+  // "use": its values here are SPIFFE's, and libraries for JWTs skip keys whose use they do not know.
+  const std::string& JwtKeySet() const;
+  const std::string& WitKeySet() const;
 
   const TrustDomain& trust_domain() const;
   const std::vector<Certificate>& x509_authorities() const;
+  const std::vector<JwtAuthority>& jwt_authorities() const;  // by key ID
+  const std::vector<JwtAuthority>& wit_authorities() const;
+  const JwtAuthority* FindJwtAuthority(std::string_view key_id) const;  // nullptr if there is none; the bundle's
+  const JwtAuthority* FindWitAuthority(std::string_view key_id) const;
   std::optional<std::uint64_t> sequence_number() const;
   std::optional<std::chrono::seconds> refresh_hint() const;
   const std::string& X509Der() const;  // concatenated, as in the Workload API; empty without authorities
   std::string X509Pem() const;
 
-  // Same trust domain and authorities in the same order; sequence number and hint do not count.
+  // Same trust domain and authorities of every kind in the same order; sequence number and hint do not count.
   bool SameAuthorities(const Bundle& other) const;
 
  private:

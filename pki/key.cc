@@ -108,6 +108,11 @@ Result<PublicKey> PublicKey::FromSpkiDer(std::string_view der) {
   return PublicKey(Share(std::move(key)));
 }
 
+PublicKey PublicKey::FromNative(EVP_PKEY* borrowed) {
+  EVP_PKEY_up_ref(borrowed);
+  return PublicKey(Share(PkeyPtr(borrowed)));
+}
+
 Result<KeyType> PublicKey::type() const {
   return TypeOf(key_.get());
 }

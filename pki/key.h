@@ -31,6 +31,7 @@ class PublicKey {
   static Result<PublicKey> FromSpkiDer(std::string_view der);
   // The same from the first "PUBLIC KEY" block (RFC 7468 §13).
   static Result<PublicKey> FromPem(std::string_view pem);
+  static PublicKey FromNative(evp_pkey_st* borrowed);
 
   // One of the four kinds that an SVID may have; otherwise InvalidArgument saying what the key is.
   Result<KeyType> type() const;

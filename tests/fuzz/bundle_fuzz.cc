@@ -1,5 +1,6 @@
 // A bundle document that is accepted survives being written and read again, holds CA certificates only, each of them
-// written in the document, and never more than it has entries.
+// written in the document, and never more than it has entries; its keys for tokens have an ID each, and are found by
+// it.
 #include <nlohmann/json.hpp>
 
 #include <set>
@@ -16,11 +17,34 @@ void CheckSame(const Bundle& a, const Bundle& b) {
   Require(a.ToDocument() == b.ToDocument());
 }
 
+// The keys of one use, and the set that is handed out for them.
+void CheckKeys(const std::vector<JwtAuthority>& authorities, const std::string& key_set, auto find) {
+  const auto document = nlohmann::json::parse(key_set, nullptr, false);
+  Require(document.is_object() && document.size() == 1 && document["keys"].size() == authorities.size());
+  for (size_t i = 0; i < authorities.size(); ++i) {
+    Require(i == 0 || authorities[i - 1].key_id() < authorities[i].key_id());
+    Require(find(authorities[i].key_id()) == &authorities[i]);
+    const nlohmann::json& entry = document["keys"][i];
+    Require(entry.at("kid") == authorities[i].key_id() && !entry.contains("use"));
+  }
+}
+
+void CheckTokenKeys(const Bundle& bundle) {
+  CheckKeys(bundle.jwt_authorities(), bundle.JwtKeySet(),
+            [&](const std::string& id) { return bundle.FindJwtAuthority(id); });
+  CheckKeys(bundle.wit_authorities(), bundle.WitKeySet(),
+            [&](const std::string& id) { return bundle.FindWitAuthority(id); });
+  for (const JwtAuthority& authority : bundle.jwt_authorities()) {
+    Require(bundle.FindWitAuthority(authority.key_id()) == nullptr);
+  }
+}
+
 void CheckBundle(const Bundle& bundle, const TrustDomain& domain) {
   Require(bundle.trust_domain() == domain);
   const auto again = Bundle::ParseDocument(domain, bundle.ToDocument());
   Require(again.ok());
   CheckSame(*again, bundle);
+  CheckTokenKeys(bundle);
 
   std::set<std::string> seen;
   std::string der;
@@ -49,6 +73,7 @@ void CheckDocument(std::string_view text, const TrustDomain& domain) {
       written.insert(entry["x5c"][0].get<std::string>());
   }
   Require(bundle->x509_authorities().size() <= written.size());
+  Require(bundle->jwt_authorities().size() + bundle->wit_authorities().size() <= document["keys"].size());
   for (const Certificate& authority : bundle->x509_authorities())
     Require(written.contains(Base64Encode(authority.der())));
 }

@@ -88,14 +88,14 @@ TEST_F(BundleTest, EveryKeyTypeRoundTrips) {
 
 TEST_F(BundleTest, EntriesOfUnknownUseOrTypeAreSkipped) {
   const Certificate a = MakeCa("a");
-  json jwt = EcEntry("a"), no_use = EcEntry("a"), upper = EcEntry("a"), okp = EcEntry("a"), no_type = EcEntry("a");
-  jwt["use"] = "jwt-svid";
+  json other = EcEntry("a"), no_use = EcEntry("a"), upper = EcEntry("a"), okp = EcEntry("a"), no_type = EcEntry("a");
+  other["use"] = "other-svid";
   no_use.erase("use");
   upper["use"] = "X509-SVID";
   okp["kty"] = "OKP";
   no_type.erase("kty");
-  EXPECT_THAT(Get(Parse({{"keys", {jwt, no_use, upper, okp, no_type}}})).x509_authorities(), IsEmpty());
-  EXPECT_THAT(Get(Parse({{"keys", {jwt, EcEntry("a")}}})).x509_authorities(), ElementsAre(a));
+  EXPECT_THAT(Get(Parse({{"keys", {other, no_use, upper, okp, no_type}}})).x509_authorities(), IsEmpty());
+  EXPECT_THAT(Get(Parse({{"keys", {other, EcEntry("a")}}})).x509_authorities(), ElementsAre(a));
 }
 
 TEST_F(BundleTest, EntriesWithoutX5cAreSkippedAndOnlyTheFirstValueCounts) {
