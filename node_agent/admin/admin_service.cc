@@ -60,6 +60,7 @@ admin::v1::CaAuthority ToMessage(const AuthorityInfo& authority) {
   if (authority.signs_from) SetTime(*authority.signs_from, message.mutable_signs_from());
   if (authority.keep_until) SetTime(*authority.keep_until, message.mutable_keep_until());
   message.set_source(authority.file);
+  message.set_kind(std::string(SvidKindName(authority.kind)));
   return message;
 }
 

@@ -46,6 +46,7 @@ void AddCa(MetricPage& page, const CaKeeper& ca) {
       {AuthorityPhase::kPrepared, 0}, {AuthorityPhase::kActive, 0}, {AuthorityPhase::kRetired, 0}};
   std::optional<WallTime> not_after;
   for (const AuthorityInfo& authority : ca.Show()) {
+    if (authority.kind != SvidKind::kX509) continue;
     ++phases[authority.phase];
     if (authority.phase == AuthorityPhase::kActive) not_after = authority.not_after;
   }

@@ -7,8 +7,10 @@ namespace lanyard {
 namespace {
 
 AuditRecord RecordOf(const AuthorityInfo& authority, std::string_view what) {
+  const bool x509 = authority.kind == SvidKind::kX509;
   return {.kind = AuditKind::kCa,
-          .reason = fmt::format("the authority is {} now", what),
+          .reason = fmt::format("the authority{} is {} now",
+                                x509 ? "" : fmt::format(" for {} SVIDs", SvidKindName(authority.kind)), what),
           .action = std::string(what),
           .resource = authority.file,
           .authority = authority.id,
@@ -27,6 +29,7 @@ CaRecord::CaRecord(CaKeeper& ca, AuditLog& audit) : ca_(ca), audit_(audit) {
   Compare();
   ca_.source().OnBundleChange([this] { Compare(); });
   ca_.source().OnSignerChange([this] { Compare(); });
+  ca_.source().OnTokenSignerChange([this] { Compare(); });
 }
 
 void CaRecord::Compare() {

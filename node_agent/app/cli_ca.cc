@@ -36,13 +36,14 @@ std::string_view PhaseName(api::CaPhase phase) {
 
 // What is printed, whether it comes from a running agent or from the data directory.
 struct Authority {
-  std::string id, phase, key_type, source;
+  std::string id, kind, phase, key_type, source;
   WallTime not_before, not_after;
   std::optional<WallTime> signs_from, keep_until;
 };
 
 Authority FromMessage(const api::CaAuthority& message) {
   Authority authority{.id = message.id(),
+                      .kind = message.kind(),
                       .phase = std::string(PhaseName(message.phase())),
                       .key_type = message.key_type(),
                       .source = message.source(),
@@ -57,6 +58,7 @@ Authority FromMessage(const api::CaAuthority& message) {
 
 Authority FromInfo(const AuthorityInfo& info) {
   return {.id = info.id,
+          .kind = std::string(SvidKindName(info.kind)),
           .phase = std::string(AuthorityPhaseName(info.phase)),
           .key_type = info.key_type,
           .source = info.file,
@@ -78,6 +80,7 @@ int Print(const std::vector<Authority>& authorities, OutputFormat output, const 
     nlohmann::json list = nlohmann::json::array();
     for (const Authority& authority : authorities) {
       nlohmann::json one = {{"id", authority.id},
+                            {"kind", authority.kind},
                             {"phase", authority.phase},
                             {"key_type", authority.key_type},
                             {"not_before", Utc(authority.not_before)},
@@ -91,12 +94,12 @@ int Print(const std::vector<Authority>& authorities, OutputFormat output, const 
     return kExitOk;
   }
   const WallTime now = std::chrono::system_clock::now();
-  std::vector<std::vector<std::string>> rows = {{"ID", "PHASE", "KEY", "VALID UNTIL", "NEXT", "SOURCE"}};
+  std::vector<std::vector<std::string>> rows = {{"ID", "SIGNS", "PHASE", "KEY", "VALID UNTIL", "NEXT", "SOURCE"}};
   for (const Authority& authority : authorities) {
     std::string next = "-";
     if (authority.signs_from) next = "signs " + FormatDistance(*authority.signs_from, now);
     if (authority.keep_until) next = "leaves the bundle " + FormatDistance(*authority.keep_until, now);
-    rows.push_back({Printable(authority.id), authority.phase, Printable(authority.key_type),
+    rows.push_back({Printable(authority.id), Printable(authority.kind), authority.phase, Printable(authority.key_type),
                     fmt::format("{} ({})", Utc(authority.not_after), FormatDistance(authority.not_after, now)), next,
                     Printable(authority.source)});
   }

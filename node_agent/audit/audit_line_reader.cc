@@ -161,7 +161,7 @@ Result<AuditLine> ParseAuditLine(std::string_view text) {
   if (signs) {
     ASSIGN_OR_RETURN(line.checkpoint, ReadCheckpoint(object["checkpoint"]));
   }
-  if (line.kind == AuditKindName(AuditKind::kIssue)) line.issued = ReadIssued(object);
+  if (IsIssueKind(line.kind)) line.issued = ReadIssued(object);
   return line;
 }
 

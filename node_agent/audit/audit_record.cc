@@ -8,6 +8,10 @@ std::string_view AuditKindName(AuditKind kind) {
       return "agent";
     case AuditKind::kIssue:
       return "issue";
+    case AuditKind::kIssueJwt:
+      return "issue_jwt";
+    case AuditKind::kIssueWit:
+      return "issue_wit";
     case AuditKind::kFetch:
       return "fetch";
     case AuditKind::kRelease:
@@ -26,6 +30,11 @@ std::string_view AuditKindName(AuditKind kind) {
       break;
   }
   return "checkpoint";
+}
+
+bool IsIssueKind(std::string_view name) {
+  return name == AuditKindName(AuditKind::kIssue) || name == AuditKindName(AuditKind::kIssueJwt) ||
+         name == AuditKindName(AuditKind::kIssueWit);
 }
 
 }  // namespace lanyard

@@ -22,6 +22,8 @@ namespace lanyard {
 enum class AuditKind {
   kAgent,       // "agent": the node agent started or stopped
   kIssue,       // "issue": a certificate was signed and will be handed out
+  kIssueJwt,    // "issue_jwt": the same for a JWT-SVID; serial is its token ID, authority the ID of its key
+  kIssueWit,    // "issue_wit": the same for a WIT-SVID
   kFetch,       // "fetch": a workload asked; allowed (one record per identity) or denied
   kRelease,     // "release": a stream that had been handed identities is over
   kCa,          // "ca": an authority was prepared, began to sign, was retired or removed
@@ -32,6 +34,7 @@ enum class AuditKind {
   kCheckpoint,  // "checkpoint": a signature over all lines before
 };
 std::string_view AuditKindName(AuditKind kind);
+bool IsIssueKind(std::string_view name);  // of one of those that say what was signed
 
 enum class AuditDecision { kNone, kAllow, kDeny };  // kNone: nothing was decided; the field is left out
 
@@ -58,7 +61,7 @@ struct AuditRecord {
   std::string action{};
   std::string resource{};
   std::string serial{};
-  std::string authority{};  // subject key identifier of the signer, lower-case hex
+  std::string authority{};  // subject key identifier of the signer, lower-case hex; of a token its key ID
   std::optional<WallTime> not_after{};
   std::optional<AuditPolicy> policy{};
   std::string correlation_id{};

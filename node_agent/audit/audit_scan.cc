@@ -97,7 +97,7 @@ Result<AuditScan> ScanAuditFile(int fd, const std::string& path, const std::opti
       run.since_checkpoint = 0;
       run.checkpoint_line = line.text;
       if (run.signed_seq == 0) run.signed_seq = SignedBy(run.checkpoint_line, is_ours);
-    } else if (kind == AuditKindName(AuditKind::kIssue) && (!anchor || link->seq > anchor->seq)) {
+    } else if (IsIssueKind(kind) && (!anchor || link->seq > anchor->seq)) {
       const Result<AuditLine> parsed = ParseAuditLine(line.text);
       if (parsed.ok() && parsed->issued) on_issued(*parsed->issued);
     }

@@ -51,20 +51,28 @@ Result<std::unique_ptr<CaKeeper>> MakeEmbeddedCa(CaOptions options, const DataDi
 Result<std::vector<AuthorityInfo>> InitCa(const CaOptions& options, const DataDirLock& data_dir, WallTime now) {
   if (options.given) return DescribeGiven(options, now);
   RETURN_IF_ERROR(CheckOptions(options));
-  const CaStore store(data_dir, options.trust_domain);
-  ASSIGN_OR_RETURN(CaState loaded, store.Load());
-  ASSIGN_OR_RETURN(const CaState state, CatchUp(store, std::move(loaded), options, now));
-  return DescribeRoots(state, store.directory());
+  std::vector<AuthorityInfo> all;
+  for (const SvidKind kind : kSvidKinds) {
+    const CaStore store = StoreOf(kind, data_dir, options.trust_domain);
+    ASSIGN_OR_RETURN(const CaState state, LoadAndCatchUp(store, kind, options, now));
+    for (AuthorityInfo& info : DescribeAuthorities(kind, state, store.directory())) all.push_back(std::move(info));
+  }
+  return all;
 }
 
 Result<std::vector<AuthorityInfo>> ReadCa(const CaOptions& options, const std::string& data_dir, WallTime now) {
   if (options.given) return DescribeGiven(options, now);
-  ASSIGN_OR_RETURN(const CaState state, CaStore::Peek(data_dir, options.trust_domain));
-  if (state.authorities.empty()) {
-    return Error(StatusCode::kFailedPrecondition, "{}/ca holds no CA yet; `lanyard ca init` or a first start makes one",
-                 data_dir);
+  std::vector<AuthorityInfo> all;
+  for (const SvidKind kind : kSvidKinds) {
+    const std::string below = DirectoryOf(kind);
+    ASSIGN_OR_RETURN(const CaState state, CaStore::Peek(data_dir, options.trust_domain, below));
+    if (kind == SvidKind::kX509 && state.authorities.empty()) {
+      return Error(StatusCode::kFailedPrecondition,
+                   "{}/ca holds no CA yet; `lanyard ca init` or a first start makes one", data_dir);
+    }
+    for (AuthorityInfo& info : DescribeAuthorities(kind, state, data_dir + "/" + below)) all.push_back(std::move(info));
   }
-  return DescribeRoots(state, data_dir + "/ca");
+  return all;
 }
 
 }  // namespace lanyard

@@ -29,18 +29,22 @@ inline constexpr std::chrono::seconds kShortestCaTtl{60};
 
 // PEM files of an authority that somebody else issued.
 struct GivenIssuer {
-  std::string issuer_cert;     // the signing certificate, then its issuers in turn
-  std::string issuer_key;      // of the first one
-  std::string upstream_roots;  // what workloads verify against: the trust domain's bundle
+  std::string issuer_cert;        // the signing certificate, then its issuers in turn
+  std::string issuer_key;         // of the first one
+  std::string upstream_roots;     // what workloads verify against: the trust domain's bundle
+  std::string jwt_authority_key;  // the key that signs tokens; may be empty, and none are issued then
 
   bool operator==(const GivenIssuer&) const = default;
 };
 
 struct CaOptions {
   TrustDomain trust_domain;
-  KeyType key_type = KeyType::kEcP256;                          // of roots made from now on
-  std::chrono::seconds ca_ttl = std::chrono::hours(720);        // of roots made from now on
-  std::chrono::seconds usual_leaf_ttl = std::chrono::hours(1);  // spares the first SVID a wait for the disk
+  KeyType key_type = KeyType::kEcP256;                    // of roots made from now on
+  std::chrono::seconds ca_ttl = std::chrono::hours(720);  // of roots made from now on
+  // These spare the first SVID a wait for the disk.
+  std::chrono::seconds usual_leaf_ttl = std::chrono::hours(1);
+  std::chrono::seconds usual_jwt_ttl = std::chrono::minutes(5);
+  std::string jwt_issuer = {};  // "iss" of JWT-SVIDs; left out if empty
   std::optional<GivenIssuer> given = std::nullopt;
 };
 
@@ -53,7 +57,8 @@ std::string_view AuthorityPhaseName(AuthorityPhase phase);  // "prepared", "acti
 
 // One line of `lanyard ca show`.
 struct AuthorityInfo {
-  std::string id;  // subject key identifier, hex
+  std::string id;  // subject key identifier, hex; of a key for tokens its key ID
+  SvidKind kind = SvidKind::kX509;
   AuthorityPhase phase = AuthorityPhase::kActive;
   std::string key_type;
   WallTime not_before, not_after;

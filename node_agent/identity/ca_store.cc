@@ -139,8 +139,8 @@ constexpr std::string_view kRestore =
 
 }  // namespace
 
-CaStore::CaStore(const DataDirLock& data_dir, TrustDomain trust_domain)
-    : CaStore(data_dir.directory() + "/ca", std::move(trust_domain)) {}
+CaStore::CaStore(const DataDirLock& data_dir, TrustDomain trust_domain, const std::string& below)
+    : CaStore(data_dir.directory() + "/" + below, std::move(trust_domain)) {}
 
 CaStore::CaStore(std::string directory, TrustDomain trust_domain)
     : directory_(std::move(directory)), trust_domain_(std::move(trust_domain)) {}
@@ -165,9 +165,9 @@ Result<CaState> CaStore::Load() const {
   return state;
 }
 
-Result<CaState> CaStore::Peek(const std::string& data_dir, const TrustDomain& trust_domain) {
+Result<CaState> CaStore::Peek(const std::string& data_dir, const TrustDomain& trust_domain, const std::string& below) {
   CaState state;
-  auto read = CaStore(data_dir + "/ca", trust_domain).Read();
+  auto read = CaStore(data_dir + "/" + below, trust_domain).Read();
   if (read.status().code() == StatusCode::kNotFound) return state;
   return read;
 }

@@ -1,8 +1,10 @@
-// The embedded CA's roots on disk.
+// The embedded CA's authorities of one kind on disk.
 //
 //   <data_dir>/ca/                   0700
 //   <data_dir>/ca/<id>.pem           0600, certificate and key of one root
 //   <data_dir>/ca/authorities.json   0600, which roots there are and in which phase
+//
+// The keys that sign tokens lie in <data_dir>/ca/jwt and ca/wit in the same form.
 //
 // Every file is replaced atomically, and in an order such that a crash at any instant leaves something that loads: a
 // new root's file, then authorities.json, then the files of roots that are gone (overwritten before they are removed).
@@ -27,13 +29,15 @@ namespace lanyard {
 
 class CaStore {
  public:
-  CaStore(const DataDirLock& data_dir, TrustDomain trust_domain);
+  // `below`: the directory, as seen from the data directory.
+  CaStore(const DataDirLock& data_dir, TrustDomain trust_domain, const std::string& below = "ca");
 
   // Makes the directory if it is absent, loads what is there and clears away what a crash left. Empty when there is no
   // CA yet. FailedPrecondition and PermissionDenied come with the remedy.
   Result<CaState> Load() const;
   // The same without touching anything, and without a lock; for people who only look.
-  static Result<CaState> Peek(const std::string& data_dir, const TrustDomain& trust_domain);
+  static Result<CaState> Peek(const std::string& data_dir, const TrustDomain& trust_domain,
+                              const std::string& below = "ca");
 
   // Makes `after` durable in place of `before`. When it fails, either of them may be on disk; both load.
   Status Replace(const CaState& before, const CaState& after) const;

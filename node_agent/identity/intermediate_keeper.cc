@@ -42,6 +42,36 @@ Status ProveChain(const SigningState& state, const GivenIssuer& files, WallTime 
                   "issuer_cert {} does not verify against upstream_roots {}", files.issuer_cert, files.upstream_roots);
 }
 
+Result<TokenKeys> ReadTokenKeys(const std::string& path) {
+  if (path.empty()) return TokenKeys{.why_none = "the issuer is given by files, and no jwt_authority_key with it"};
+  auto pem = ReadSecretFile(path, kMaxFileBytes);
+  if (!pem.ok()) return Annotate(pem.status(), "jwt_authority_key");
+  auto key = PrivateKey::FromPem(pem->expose());
+  if (!key.ok()) return Annotate(key.status(), "jwt_authority_key {}", path);
+  TokenKeys keys;
+  ASSIGN_OR_RETURN(keys.jwt, TokenSigner::Create(*key));
+  ASSIGN_OR_RETURN(JwtAuthority wit, JwtAuthority::Create("wit-" + keys.jwt->authority().key_id(), key->public_key()));
+  ASSIGN_OR_RETURN(keys.wit, TokenSigner::Create(std::move(wit), *key));
+  return keys;
+}
+
+TokenAuthorities AuthoritiesOf(const TokenKeys& keys) {
+  TokenAuthorities authorities;
+  if (keys.jwt) authorities.jwt.push_back(keys.jwt->authority());
+  if (keys.wit) authorities.wit.push_back(keys.wit->authority());
+  return authorities;
+}
+
+// `before` with an end, if another one signs next and it has signed anything.
+void Retire(const std::optional<TokenSigner>& before, const std::optional<TokenSigner>& next,
+            std::optional<WallTime> latest_end, std::vector<JwtAuthority>& retired) {
+  if (!before || !latest_end) return;
+  const JwtAuthority& authority = before->authority();
+  if (next && next->authority().key_id() == authority.key_id()) return;
+  auto ending = JwtAuthority::Create(authority.key_id(), authority.key(), latest_end);
+  if (ending.ok()) retired.push_back(*std::move(ending));
+}
+
 }  // namespace
 
 AuthorityInfo DescribeIssuer(const Issuer& issuer, const std::string& file) {
@@ -72,9 +102,10 @@ Result<SigningState> LoadGivenIssuer(const GivenIssuer& files, const TrustDomain
   auto issuer = Issuer::Create(std::move(chain), *std::move(key));
   if (!issuer.ok())
     return Annotate(issuer.status(), "issuer_cert {} with issuer_key {}", files.issuer_cert, files.issuer_key);
-  auto bundle = Bundle::Create(trust_domain, std::move(roots));
+  ASSIGN_OR_RETURN(TokenKeys tokens, ReadTokenKeys(files.jwt_authority_key));
+  auto bundle = Bundle::Create(trust_domain, std::move(roots), {}, AuthoritiesOf(tokens));
   if (!bundle.ok()) return Annotate(bundle.status(), "upstream_roots {}", files.upstream_roots);
-  SigningState state{*std::move(issuer), *std::move(bundle)};
+  SigningState state{*std::move(issuer), *std::move(bundle), std::move(tokens)};
   RETURN_IF_ERROR(ProveChain(state, files, now));
   return state;
 }
@@ -84,9 +115,10 @@ Result<std::unique_ptr<IntermediateKeeper>> IntermediateKeeper::Start(CaOptions 
   const GivenIssuer files = *options.given;
   std::unique_ptr<IntermediateKeeper> keeper(new IntermediateKeeper(std::move(options), loop, clock));
   // Watched before they are read: a change in between is seen.
+  std::vector<std::string> watched = {files.issuer_cert, files.issuer_key, files.upstream_roots};
+  if (!files.jwt_authority_key.empty()) watched.push_back(files.jwt_authority_key);
   ASSIGN_OR_RETURN(keeper->watcher_,
-                   WatchPaths(loop, clock, {files.issuer_cert, files.issuer_key, files.upstream_roots},
-                              [raw = keeper.get()] { raw->Reload(); }));
+                   WatchPaths(loop, clock, std::move(watched), [raw = keeper.get()] { raw->Reload(); }));
   auto state = LoadGivenIssuer(files, keeper->options_.trust_domain, clock.WallNow());
   if (!state.ok()) return Annotate(state.status(), "load the given issuer");
   keeper->Take(*std::move(state));
@@ -95,7 +127,7 @@ Result<std::unique_ptr<IntermediateKeeper>> IntermediateKeeper::Start(CaOptions 
 }
 
 IntermediateKeeper::IntermediateKeeper(CaOptions options, EventLoop& loop, Clock& clock)
-    : options_(std::move(options)), loop_(loop), clock_(clock), ca_(loop, clock) {}
+    : options_(std::move(options)), loop_(loop), clock_(clock), ca_(loop, clock, options_.jwt_issuer) {}
 
 void IntermediateKeeper::Rotate(Done done) {
   loop_.Post([alive = std::weak_ptr<void>(alive_), done = std::move(done)]() mutable {
@@ -107,8 +139,8 @@ void IntermediateKeeper::Rotate(Done done) {
 }
 
 std::vector<AuthorityInfo> IntermediateKeeper::Show() const {
-  if (!issuer_) return {};
-  return {DescribeIssuer(*issuer_, options_.given->issuer_cert)};
+  if (!given_) return {};
+  return {DescribeIssuer(given_->issuer, options_.given->issuer_cert)};
 }
 
 void IntermediateKeeper::Reload() {
@@ -127,9 +159,9 @@ void IntermediateKeeper::Reload() {
 void IntermediateKeeper::OnLoaded(Result<SigningState> loaded) {
   loading_ = false;
   if (loaded.ok()) {
-    const bool same = issuer_ && issuer_->certificate() == loaded->issuer.certificate() &&
-                      issuer_->chain_tail() == loaded->issuer.chain_tail() &&
-                      ca_.bundle()->SameAuthorities(loaded->bundle);
+    const bool same = given_ && given_->issuer.certificate() == loaded->issuer.certificate() &&
+                      given_->issuer.chain_tail() == loaded->issuer.chain_tail() &&
+                      given_->bundle.SameAuthorities(loaded->bundle);
     if (!same || !last_failure_.ok()) LANYARD_LOG_INFO("given issuer: read again{}", same ? ", unchanged" : "");
     last_failure_ = OkStatus();
     Take(*std::move(loaded));
@@ -144,13 +176,49 @@ void IntermediateKeeper::OnLoaded(Result<SigningState> loaded) {
 }
 
 void IntermediateKeeper::Take(SigningState state) {
-  issuer_ = state.issuer;
+  RetireTokenKeys(state.tokens);
+  DropRetiredKeys();
+  given_ = state;
+  if (auto bundle = WithRetiredKeys(state.bundle); bundle.ok()) {
+    state.bundle = *std::move(bundle);
+  } else {
+    LANYARD_LOG_ERROR("given issuer: {}; tokens of the key before are refused", Message(bundle.status()));
+  }
   ca_.Install(std::move(state));
   ReportHealth();
 }
 
+void IntermediateKeeper::RetireTokenKeys(const TokenKeys& next) {
+  // One that comes back signs again.
+  const auto is_current = [](const std::optional<TokenSigner>& current) {
+    return [&current](const JwtAuthority& authority) {
+      return current && current->authority().key_id() == authority.key_id();
+    };
+  };
+  std::erase_if(retired_.jwt, is_current(next.jwt));
+  std::erase_if(retired_.wit, is_current(next.wit));
+  if (!given_) return;
+  Retire(given_->tokens.jwt, next.jwt, ca_.latest_end(SvidKind::kJwt), retired_.jwt);
+  Retire(given_->tokens.wit, next.wit, ca_.latest_end(SvidKind::kWit), retired_.wit);
+}
+
+bool IntermediateKeeper::DropRetiredKeys() {
+  const auto is_over = [now = clock_.WallNow()](const JwtAuthority& authority) {
+    return *authority.not_after() <= now;
+  };
+  return std::erase_if(retired_.jwt, is_over) + std::erase_if(retired_.wit, is_over) > 0;
+}
+
+Result<Bundle> IntermediateKeeper::WithRetiredKeys(const Bundle& bundle) const {
+  TokenAuthorities keys{.jwt = bundle.jwt_authorities(), .wit = bundle.wit_authorities()};
+  keys.jwt.insert(keys.jwt.end(), retired_.jwt.begin(), retired_.jwt.end());
+  keys.wit.insert(keys.wit.end(), retired_.wit.begin(), retired_.wit.end());
+  return Bundle::Create(bundle.trust_domain(), bundle.x509_authorities(), {}, std::move(keys));
+}
+
 void IntermediateKeeper::SetAlarm() {
   alarm_ = clock_.CallAfter(kLookAgain, [this] {
+    if (DropRetiredKeys()) Take(*given_);
     ReportHealth();
     if (!last_failure_.ok())
       Reload();  // a fault that no event announces the end of, such as a permission above the directory
@@ -160,19 +228,25 @@ void IntermediateKeeper::SetAlarm() {
 
 void IntermediateKeeper::ReportHealth() {
   const WallTime now = clock_.WallNow();
-  const WallTime end = issuer_->not_after();
-  const auto life = end - issuer_->certificate().not_before();
+  const Issuer& issuer = given_->issuer;
+  const WallTime end = issuer.not_after();
+  const auto life = end - issuer.certificate().not_before();
   HealthReport report{HealthLevel::kGood, fmt::format("The given issuer signs until {}.", Utc(end))};
-  if (now < issuer_->certificate().not_before()) {
+  if (now < issuer.certificate().not_before()) {
     report = {HealthLevel::kBroken,
               fmt::format("By the wall clock the given issuer begins only on {}; check the clock.",
-                          Utc(issuer_->certificate().not_before()))};
+                          Utc(issuer.certificate().not_before()))};
   } else if (end <= now) {
     report = {HealthLevel::kBroken,
               fmt::format("The given issuer has expired on {}; replace {}.", Utc(end), options_.given->issuer_cert)};
   } else if (end - now < life / kWarnFraction) {
     report = {HealthLevel::kDegraded, fmt::format("The given issuer signs only until {}; replace {} before.", Utc(end),
                                                   options_.given->issuer_cert)};
+  }
+  if (given_->tokens.jwt) {
+    report.text += fmt::format(" Tokens are signed by the key {}.", given_->tokens.jwt->authority().key_id());
+  } else {
+    report.text += fmt::format(" JWT-SVIDs and WIT-SVIDs are not issued: {}.", given_->tokens.why_none);
   }
   if (!last_failure_.ok()) {
     if (report.level == HealthLevel::kGood) report.level = HealthLevel::kDegraded;

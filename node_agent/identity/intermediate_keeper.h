@@ -5,6 +5,11 @@
 // good set in use and is said in health(); files that are replaced one after another therefore do no harm. At start-up
 // there is no last good set, and a bad one is fatal.
 //
+// Tokens are signed with the key in jwt_authority_key, which belongs to the set; without one none are issued. It signs
+// JWT-SVIDs under its thumbprint as key ID, and WIT-SVIDs under the same with "wit-" before it: an ID names one key of
+// the bundle (WIT-SVID §6.1), and a verifier of one kind does not find the other's. Whoever made the key replaces it;
+// the one before stays in the bundle until the last token that this agent signed with it has expired.
+//
 // Lifetime: borrows the loop and the clock. Thread: loop; files are read in the pool. Fails closed: an expired issuer
 // signs nothing.
 #pragma once
@@ -40,6 +45,10 @@ class IntermediateKeeper final : public CaKeeper {
  private:
   IntermediateKeeper(CaOptions options, EventLoop& loop, Clock& clock);
   void Take(SigningState state);
+  // The keys before, for as long as their tokens may count.
+  void RetireTokenKeys(const TokenKeys& next);
+  bool DropRetiredKeys();
+  Result<Bundle> WithRetiredKeys(const Bundle& bundle) const;
   void OnLoaded(Result<SigningState> loaded);
   void SetAlarm();
   void ReportHealth();
@@ -48,7 +57,8 @@ class IntermediateKeeper final : public CaKeeper {
   EventLoop& loop_;
   Clock& clock_;
   EmbeddedCa ca_;
-  std::optional<Issuer> issuer_;  // set from the first good load on
+  std::optional<SigningState> given_;  // as the files say; set from the first good load on
+  TokenAuthorities retired_;
   std::unique_ptr<DirWatcher> watcher_;
   std::unique_ptr<Clock::Alarm> alarm_;
   Status last_failure_;

@@ -1,5 +1,7 @@
 #include "node_agent/identity/recording_source.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/text.h"
+#include "pki/digest.h"
 
 namespace lanyard {
 namespace {
@@ -26,6 +29,14 @@ Status DiskIsSilent() {
                FormatDuration(kDiskPatience));
 }
 
+// What tells a token from all others: its ID, or if whoever made it gave it none, its digest.
+std::string SerialOf(const std::string& token_id, const std::string& token) {
+  if (!token_id.empty()) return token_id;
+  Sha256 digest;
+  digest.Update(token);
+  return digest.FinishHex().value_or("");
+}
+
 }  // namespace
 
 RecordingSource::RecordingSource(IdentitySource& source, StateStore& state, AuditLog& audit, Clock& clock,
@@ -33,32 +44,65 @@ RecordingSource::RecordingSource(IdentitySource& source, StateStore& state, Audi
     : source_(source), state_(state), audit_(audit), clock_(clock), most_unwritten_(most_unwritten) {}
 
 void RecordingSource::Issue(IssueRequest request, IssueDone done) {
-  const IssueCause cause = request.cause;
-  source_.Issue(request, [this, alive = std::weak_ptr<void>(alive_), cause, entry = request.entry,
-                          done = std::move(done)](Result<X509Svid> svid) mutable {
-    if (alive.expired()) return;
-    if (!svid.ok()) return std::move(done)(svid.status());
-    Record(std::make_shared<Ask>(Ask{.cause = cause,
-                                     .issued = std::make_shared<Issued>(ToIssued(*svid, *entry, cause)),
-                                     .svid = *std::move(svid),
-                                     .done = std::move(done)}));
-  });
+  auto then = Recorded<X509Svid>(request.entry, request.cause, std::move(done));
+  source_.Issue(std::move(request), std::move(then));
 }
 
-RecordingSource::Issued RecordingSource::ToIssued(const X509Svid& svid, const Entry& entry, IssueCause cause) {
-  const std::string authority = Hex(svid.leaf().authority_key_id());
-  return {.serial = {.authority = authority,
+void RecordingSource::IssueJwt(JwtRequest request, JwtDone done) {
+  auto then = Recorded<JwtSvid>(request.entry, request.cause, std::move(done));
+  source_.IssueJwt(std::move(request), std::move(then));
+}
+
+void RecordingSource::IssueWit(WitRequest request, WitDone done) {
+  auto then = Recorded<WitSvid>(request.entry, request.cause, std::move(done));
+  source_.IssueWit(std::move(request), std::move(then));
+}
+
+template <class Svid, class Done>
+absl::AnyInvocable<void(Result<Svid>) &&> RecordingSource::Recorded(EntryPtr entry, IssueCause cause, Done done) {
+  return [this, alive = std::weak_ptr<void>(alive_), cause, entry = std::move(entry),
+          done = std::move(done)](Result<Svid> svid) mutable {
+    if (alive.expired()) return;
+    if (!svid.ok()) return std::move(done)(svid.status());
+    auto issued = std::make_shared<Issued>(ToIssued(*svid));
+    issued->record.decision = AuditDecision::kAllow;
+    issued->record.reason = cause == IssueCause::kRenewal ? "renewal" : "new";
+    issued->record.owner = entry->owner ? entry->owner->business : "";
+    issued->record.spiffe_id = issued->serial.spiffe_id;
+    issued->record.serial = issued->serial.serial;
+    issued->record.authority = issued->serial.authority;
+    issued->record.not_after = issued->serial.not_after;
+    Record(std::make_shared<Ask>(Ask{.cause = cause,
+                                     .issued = std::move(issued),
+                                     .done = [svid = *std::move(svid), done = std::move(done)](Status written) mutable {
+                                       if (!written.ok()) return std::move(done)(NotRecorded(written));
+                                       std::move(done)(std::move(svid));
+                                     }}));
+  };
+}
+
+RecordingSource::Issued RecordingSource::ToIssued(const X509Svid& svid) {
+  return {.serial = {.authority = Hex(svid.leaf().authority_key_id()),
                      .serial = svid.serial_hex(),
                      .spiffe_id = svid.id().str(),
                      .not_after = svid.not_after()},
-          .record = {.kind = AuditKind::kIssue,
-                     .decision = AuditDecision::kAllow,
-                     .reason = cause == IssueCause::kRenewal ? "renewal" : "new",
+          .record = {.kind = AuditKind::kIssue}};
+}
+
+RecordingSource::Issued RecordingSource::ToIssued(const JwtSvid& svid) {
+  return {.serial = {.authority = svid.key_id(),
+                     .serial = SerialOf(svid.token_id(), svid.token()),
                      .spiffe_id = svid.id().str(),
-                     .owner = entry.owner ? entry.owner->business : "",
-                     .serial = svid.serial_hex(),
-                     .authority = authority,
-                     .not_after = svid.not_after()}};
+                     .not_after = svid.expires()},
+          .record = {.kind = AuditKind::kIssueJwt, .resource = fmt::format("{}", fmt::join(svid.audiences(), " "))}};
+}
+
+RecordingSource::Issued RecordingSource::ToIssued(const WitSvid& svid) {
+  return {.serial = {.authority = svid.key_id(),
+                     .serial = SerialOf(svid.token_id(), svid.token()),
+                     .spiffe_id = svid.id().str(),
+                     .not_after = svid.expires()},
+          .record = {.kind = AuditKind::kIssueWit}};
 }
 
 void RecordingSource::Record(AskPtr ask) {
@@ -75,10 +119,9 @@ void RecordingSource::Record(AskPtr ask) {
 }
 
 void RecordingSource::Finish(Ask& ask, Status written) {
-  IssueDone done = std::exchange(ask.done, nullptr);
+  auto done = std::exchange(ask.done, nullptr);
   if (!written.ok() && ask.cause == IssueCause::kRenewal) written = Keep(ask.issued, written);
-  if (!written.ok()) return std::move(done)(NotRecorded(written));
-  std::move(done)(std::move(ask.svid));
+  std::move(done)(std::move(written));
 }
 
 void RecordingSource::Write(const std::shared_ptr<Issued>& issued, absl::AnyInvocable<void(Status) &&> done) {

@@ -1,12 +1,12 @@
-// Writes down every SVID before anybody gets it.
+// Writes down every SVID before anybody gets it, certificates and tokens alike.
 //
-// Stands around a source. What that source has signed is handed on when its serial is in the state store and an "issue"
-// record is in the audit log; both are written at the same time. When they cannot be written (a full disk), a new
-// identity is refused, while a renewal is handed on and what should have been written waits in a bounded buffer: it is
-// written first, in its order, as soon as there is room again. A disk that does not answer within kDiskPatience counts
-// as one that cannot be written. A full buffer ends renewals too. What is in the buffer
-// is lost when the agent is killed before there is room: at most kMostUnwritten renewals, and only during an outage
-// that health() names.
+// Stands around a source. What that source has signed is handed on when its serial (of a token, its token ID) is in the
+// state store and an "issue", "issue_jwt" or "issue_wit" record is in the audit log; both are written at the same time.
+// When they cannot be written (a full disk), a new identity is refused, while a renewal is handed on and what should
+// have been written waits in a bounded buffer: it is written first, in its order, as soon as there is room again. A
+// disk that does not answer within kDiskPatience counts as one that cannot be written. A full buffer ends renewals too.
+// What is in the buffer is lost when the agent is killed before there is room: at most kMostUnwritten renewals, and
+// only during an outage that health() names.
 //
 // Lifetime: borrows the source, the store, the log and the clock. Thread: loop.
 #pragma once
@@ -31,9 +31,12 @@ class RecordingSource final : public IdentitySource {
                   std::size_t most_unwritten = kMostUnwritten);
 
   void Issue(IssueRequest request, IssueDone done) override;
+  void IssueJwt(JwtRequest request, JwtDone done) override;
+  void IssueWit(WitRequest request, WitDone done) override;
   std::shared_ptr<const Bundle> bundle() const override { return source_.bundle(); }
   void OnBundleChange(Listener listener) override { source_.OnBundleChange(std::move(listener)); }
   void OnSignerChange(Listener listener) override { source_.OnSignerChange(std::move(listener)); }
+  void OnTokenSignerChange(Listener listener) override { source_.OnTokenSignerChange(std::move(listener)); }
   // The source's, unless the record is worse off.
   HealthReport health() const override;
   // Of the record alone.
@@ -57,8 +60,8 @@ class RecordingSource final : public IdentitySource {
   struct Ask {
     IssueCause cause;
     std::shared_ptr<Issued> issued;
-    X509Svid svid;
-    IssueDone done;  // empty once it was answered
+    // Hands the SVID on if that was OK, else the error; empty once it was called.
+    absl::AnyInvocable<void(Status) &&> done;
   };
   using AskPtr = std::shared_ptr<Ask>;
   struct Waiting {
@@ -66,7 +69,12 @@ class RecordingSource final : public IdentitySource {
     absl::AnyInvocable<void(Status) &&> answer;
   };
 
-  static Issued ToIssued(const X509Svid& svid, const Entry& entry, IssueCause cause);
+  static Issued ToIssued(const X509Svid& svid);
+  static Issued ToIssued(const JwtSvid& svid);
+  static Issued ToIssued(const WitSvid& svid);
+  // What to do with an answer of the source.
+  template <class Svid, class Done>
+  absl::AnyInvocable<void(Result<Svid>) &&> Recorded(EntryPtr entry, IssueCause cause, Done done);
   void Record(AskPtr ask);
   // Answers `ask`, once: with the SVID if it was written, or is a renewal that can be kept.
   void Finish(Ask& ask, Status written);

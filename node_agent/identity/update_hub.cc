@@ -14,12 +14,13 @@ struct UpdateHub::Subscriber {
   bool ended = false;
 };
 
-UpdateHub::UpdateHub(SvidCache& cache, IdentitySource& source, Clock& clock) : cache_(cache), clock_(clock) {
+UpdateHub::UpdateHub(SvidCache& cache, IdentitySource& source, Clock& clock)
+    : cache_(cache), source_(source), clock_(clock), bundle_(source.bundle()) {
   cache.OnChange([weak = std::weak_ptr<UpdateHub*>(self_)](std::span<const EntryPtr> changed) {
     if (auto self = weak.lock()) (*self)->NotifyEntries(changed);
   });
   source.OnBundleChange([weak = std::weak_ptr<UpdateHub*>(self_)] {
-    if (auto self = weak.lock()) (*self)->NotifyBundles();
+    if (auto self = weak.lock()) (*self)->OnBundleChange();
   });
 }
 
@@ -40,8 +41,17 @@ void UpdateHub::NotifyEntries(std::span<const EntryPtr> entries) {
   }
 }
 
+// Keys of the one kind are no news for streams that show the other.
+void UpdateHub::OnBundleChange() {
+  const std::shared_ptr<const Bundle> before = std::exchange(bundle_, source_.bundle());
+  if (!before || !bundle_) return NotifyBundles();
+  const bool same_tokens = before->JwtKeySet() == bundle_->JwtKeySet() && before->WitKeySet() == bundle_->WitKeySet();
+  const bool same_x509 = before->x509_authorities() == bundle_->x509_authorities();
+  NotifyAll(Update{.bundle = !same_x509 || same_tokens, .token_keys = !same_tokens});
+}
+
 void UpdateHub::NotifyBundles() {
-  NotifyAll(Update{.bundle = true});
+  NotifyAll(Update{.bundle = true, .token_keys = true});
 }
 
 void UpdateHub::NotifyRegistry() {
@@ -55,6 +65,7 @@ void UpdateHub::NotifyAll(Update what) {
 void UpdateHub::Mark(const std::shared_ptr<Subscriber>& subscriber, Update what) {
   subscriber->pending.svids |= what.svids;
   subscriber->pending.bundle |= what.bundle;
+  subscriber->pending.token_keys |= what.token_keys;
   subscriber->pending.registry |= what.registry;
   if (std::exchange(subscriber->is_due, true)) return;
   due_.push_back(subscriber);

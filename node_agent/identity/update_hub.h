@@ -32,9 +32,10 @@ inline constexpr std::size_t kUpdateSlice = 256;  // subscriptions called in one
 
 // What has changed since the last call; at least one is set.
 struct Update {
-  bool svids = false;     // of the entries named by SetInterest
-  bool bundle = false;    // own or federated
-  bool registry = false;  // who earns what has to be asked again
+  bool svids = false;       // of the entries named by SetInterest
+  bool bundle = false;      // X.509 authorities, own or federated
+  bool token_keys = false;  // what tokens are verified with, own or federated
+  bool registry = false;    // who earns what has to be asked again
 };
 
 class UpdateHub {
@@ -60,6 +61,7 @@ class UpdateHub {
 
  private:
   struct Subscriber;
+  void OnBundleChange();
   void NotifyAll(Update what);
   void Mark(const std::shared_ptr<Subscriber>& subscriber, Update what);
   void Flush();
@@ -67,7 +69,9 @@ class UpdateHub {
   void Remove(const std::shared_ptr<Subscriber>& subscriber);
 
   SvidCache& cache_;
+  IdentitySource& source_;
   Clock& clock_;
+  std::shared_ptr<const Bundle> bundle_;  // of the source, as it was told last
   std::unordered_set<std::shared_ptr<Subscriber>> all_;
   std::unordered_map<const Entry*, std::unordered_set<std::shared_ptr<Subscriber>>> by_entry_;
   std::deque<std::shared_ptr<Subscriber>> due_;

@@ -22,10 +22,10 @@
 
 namespace lanyard {
 
-// One certificate that this node signed. Serial numbers are unique per authority only (RFC 5280 §4.1.2.2).
+// One certificate or token that this node signed. Serial numbers are unique per authority only (RFC 5280 §4.1.2.2).
 struct IssuedSerial {
-  std::string authority;  // subject key identifier of the signer, lower-case hex
-  std::string serial;     // lower-case hex
+  std::string authority;  // subject key identifier of the signer, lower-case hex; of a token its key ID
+  std::string serial;     // lower-case hex; of a token its "jti"
   std::string spiffe_id;
   WallTime not_after;
 

@@ -155,7 +155,8 @@ class GrantRecordTest(NodeTest):
             record = log.one(kind='issue', serial=lambda text, serial=serial: int(text, 16) == serial)
             self.assertEqual((record['reason'], record['owner'], record['spiffe_id']), (reason, 'payments', svid['id']))
             self.assertEqual(seconds_of(record['not_after']), svid['not_after'])
-            self.assertEqual(record['authority'], log.one(kind='ca', action='active')['authority'])
+            active = log.one(kind='ca', action='active', reason='the authority is active now')
+            self.assertEqual(record['authority'], active['authority'])
             self.assertIn(serial, log.issued_now())
         self.assertEqual(len(log.lines(kind='fetch')), 1, 'the stream is one fetch')
 
@@ -207,12 +208,15 @@ class OperatorRecordTest(NodeTest):
 
     def test_rotating_the_authority_is_on_record_with_both_authorities(self):
         node, log = self.running()
-        old = log.one(kind='ca', action='active')['authority']
+        began, ended = 'the authority is active now', 'the authority is retired now'  # of roots, not of keys for tokens
+        old = log.one(kind='ca', action='active', reason=began)['authority']
         self.assertEqual(node.cli('ca', 'rotate').returncode, EXIT_OK)
-        retired = log.wait(kind='ca', action='retired')
-        active = log.wait(kind='ca', action='active', authority=lambda authority: authority != old)
+        retired = log.wait(kind='ca', action='retired', reason=ended)
+        active = log.wait(kind='ca', action='active', reason=began, authority=lambda authority: authority != old)
         self.assertEqual(retired['authority'], old)
         self.assertGreater(seconds_of(active['not_after']), time.time())
+        for kind in ('jwt', 'wit'):
+            log.wait(kind='ca', action='retired', reason=f'the authority for {kind} SVIDs is retired now')
         asked = log.one(kind='admin', action='RotateCa')
         self.assertLess(asked['seq'], min(retired['seq'], active['seq']), 'who asked is written first')
 

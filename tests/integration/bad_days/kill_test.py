@@ -26,7 +26,7 @@ class KillTest(NodeTest):
     def active_root(self, node):
         done = node.cli('ca', 'show', '--output', 'json')
         self.assertEqual(done.returncode, EXIT_OK, done.stderr)
-        [active] = [root['id'] for root in json.loads(done.stdout)['authorities'] if root['phase'] == 'active']
+        [active] = [root['id'] for root in json.loads(done.stdout)['authorities'] if (root['kind'], root['phase']) == ('x509', 'active')]
         return active
 
     def old_ones_verify(self, node, crowd):

@@ -114,6 +114,17 @@ TEST(AuditLineTest, ReadsBackWhatItWrote) {
                                          .not_after = WallTime(1767229200s)}));
 }
 
+TEST(AuditLineTest, WhatWasIssuedIsReadFromRecordsOfEveryKindThatSaysIt) {
+  for (const AuditKind kind : {AuditKind::kIssue, AuditKind::kIssueJwt, AuditKind::kIssueWit, AuditKind::kFetch}) {
+    AuditRecord record = Full();
+    record.kind = kind;
+    const auto line = ParseAuditLine(FormatAuditLine(record, Place()));
+    ASSERT_TRUE(line.ok()) << line.status();
+    EXPECT_EQ(line->kind, AuditKindName(kind));
+    EXPECT_EQ(line->issued.has_value(), kind != AuditKind::kFetch) << line->kind;
+  }
+}
+
 TEST(AuditLineTest, RefusesWhatIsNoLineOfTheLog) {
   const std::string good =
       R"({"seq":1,"time":"2026-01-01T00:00:00.000000Z","kind":"agent","prev_hash":")" + kHash + "\"}";

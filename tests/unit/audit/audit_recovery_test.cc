@@ -256,6 +256,11 @@ TEST_F(AuditRecoveryTest, WhatWasIssuedAfterTheStoredHeadIsToldForTheStateStore)
   ASSERT_TRUE(Write(Issue("03", clock.WallNow() + 1min)).ok());
   while (Names(".jsonl.0").size() < 2) WriteMany(1);
   ASSERT_TRUE(Write(Issue("04", later)).ok());
+  AuditRecord jwt = Issue("05", later), wit = Issue("06", later);
+  jwt.kind = AuditKind::kIssueJwt;
+  wit.kind = AuditKind::kIssueWit;
+  ASSERT_TRUE(Write(jwt).ok());
+  ASSERT_TRUE(Write(wit).ok());
   clock.Advance(2min);
   const auto serials = [&](std::optional<AuditHead> head) {
     options.stored_head = std::move(head);
@@ -264,9 +269,9 @@ TEST_F(AuditRecoveryTest, WhatWasIssuedAfterTheStoredHeadIsToldForTheStateStore)
     for (const IssuedSerial& issued : log->issued_after_stored_head()) found.push_back(issued.serial);
     return found;
   };
-  EXPECT_THAT(serials(first), ElementsAre("02", "04"));
+  EXPECT_THAT(serials(first), ElementsAre("02", "04", "05", "06"));
   EXPECT_EQ(log->issued_after_stored_head()[0], (IssuedSerial{"ab12", "02", "spiffe://example.org/agent/a", later}));
-  EXPECT_THAT(serials(std::nullopt), ElementsAre("01", "02", "04"));
+  EXPECT_THAT(serials(std::nullopt), ElementsAre("01", "02", "04", "05", "06"));
   EXPECT_THAT(serials(HeadOf(Lines().back())), IsEmpty());
 }
 

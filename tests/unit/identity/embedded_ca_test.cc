@@ -1,5 +1,6 @@
 #include "node_agent/identity/embedded_ca.h"
 
+#include "pki/jws.h"
 #include "tests/unit/identity/identity_fixture.h"
 
 namespace lanyard::testing {
@@ -45,7 +46,7 @@ TEST_F(EmbeddedCaTest, SignsLeavesThatVerifyAgainstItsBundleAndAreBackdated) {
 TEST_F(EmbeddedCaTest, ALeafNeverOutlivesItsIssuer) {
   ca.Install(MakeState(30s));
   EXPECT_EQ(Issue(60s)->not_after(), world.clock.WallNow() + 30s);
-  EXPECT_EQ(ca.latest_leaf_end(), world.clock.WallNow() + 30s);
+  EXPECT_EQ(ca.latest_end(SvidKind::kX509), world.clock.WallNow() + 30s);
   world.clock.Advance(30s);
   EXPECT_EQ(Issue(60s).status().code(), StatusCode::kUnavailable);
 }
@@ -80,7 +81,8 @@ TEST_F(EmbeddedCaTest, WithdrawnItSignsNothingButKeepsItsBundle) {
 TEST_F(EmbeddedCaTest, NothingIsSignedBeforeItsLifetimeIsCovered) {
   ca.Install(MakeState());
   absl::AnyInvocable<void(Status) &&> covered;
-  ca.SetLifetimeGuard([&](std::chrono::seconds lifetime, absl::AnyInvocable<void(Status) &&> done) {
+  ca.SetLifetimeGuard([&](SvidKind kind, std::chrono::seconds lifetime, absl::AnyInvocable<void(Status) &&> done) {
+    EXPECT_EQ(kind, SvidKind::kX509);
     EXPECT_EQ(lifetime, 60s);
     covered = std::move(done);
   });
@@ -101,6 +103,89 @@ TEST_F(EmbeddedCaTest, MayBeDestroyedWhileSigning) {
   doomed.reset();
   world.Settle();
   EXPECT_FALSE(answered);
+}
+
+struct TokensTest : EmbeddedCaTest {
+  TokenSigner jwt = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  TokenSigner wit = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+
+  SigningState WithTokens() {
+    SigningState state = MakeState();
+    state.tokens = {.jwt = jwt, .wit = wit};
+    state.bundle = Bundle::Create(ExampleOrg(), state.bundle.x509_authorities(), {},
+                                  {.jwt = {jwt.authority()}, .wit = {wit.authority()}})
+                       .value();
+    return state;
+  }
+  Result<JwtSvid> IssueJwt(std::chrono::seconds ttl = 60s) {
+    std::optional<Result<JwtSvid>> answer;
+    ca.IssueJwt({.entry = MakeEntry("refund"), .audiences = {"reports"}, .ttl = ttl},
+                [&](Result<JwtSvid> svid) { answer = std::move(svid); });
+    EXPECT_FALSE(answer) << "answered before IssueJwt() returned";
+    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+    return *answer;
+  }
+  Result<WitSvid> IssueWit(std::chrono::seconds ttl = 60s) {
+    std::optional<Result<WitSvid>> answer;
+    ca.IssueWit({.entry = MakeEntry("refund"), .ttl = ttl}, [&](Result<WitSvid> svid) { answer = std::move(svid); });
+    EXPECT_FALSE(answer) << "answered before IssueWit() returned";
+    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+    return *answer;
+  }
+};
+
+TEST_F(TokensTest, TokensAreSignedByTheKeyOfTheirKindAndValidByItsBundle) {
+  ca.Install(WithTokens());
+  const JwtSvid jwt_svid = IssueJwt().value();
+  const WitSvid wit_svid = IssueWit().value();
+  const WallTime now = world.clock.WallNow();
+  const BundleSet bundles({*ca.bundle()});
+  EXPECT_EQ(ValidateJwtSvid(jwt_svid.token(), "reports", bundles, now).value().id().str(),
+            "spiffe://example.org/refund");
+  EXPECT_EQ(ValidateWitToken(wit_svid.token(), bundles, now - kLeafBackdate).value().id(), wit_svid.id());
+  EXPECT_EQ(jwt_svid.key_id(), jwt.authority().key_id());
+  EXPECT_EQ(wit_svid.key_id(), wit.authority().key_id());
+  EXPECT_EQ(jwt_svid.expires(), now + 60s);
+  EXPECT_EQ(ca.latest_end(SvidKind::kJwt), now + 60s);
+  EXPECT_EQ(ca.latest_end(SvidKind::kWit), now + 60s);
+  EXPECT_EQ(ca.latest_end(SvidKind::kX509), std::nullopt);
+}
+
+TEST_F(TokensTest, WithoutAKeyTokensAreUnavailableWithTheReasonAndCertificatesAreNot) {
+  EXPECT_EQ(IssueJwt().status().code(), StatusCode::kUnavailable);
+  SigningState state = MakeState();
+  state.tokens.why_none = "nobody gave one";
+  ca.Install(std::move(state));
+  EXPECT_EQ(IssueJwt().status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(IssueWit().status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(IssueJwt().status()), HasSubstr("nobody gave one"));
+  EXPECT_TRUE(Issue().ok());
+}
+
+TEST_F(TokensTest, AnotherKeyForTokensIsToldApartFromAnotherIssuer) {
+  int signers = 0, token_signers = 0;
+  ca.OnSignerChange([&] { ++signers; });
+  ca.OnTokenSignerChange([&] { ++token_signers; });
+  SigningState state = WithTokens();
+  ca.Install(state);
+  EXPECT_EQ(std::pair(signers, token_signers), std::pair(1, 1));
+  ca.Install(state);
+  EXPECT_EQ(std::pair(signers, token_signers), std::pair(1, 1));
+  state.tokens.jwt = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  ca.Install(state);
+  EXPECT_EQ(std::pair(signers, token_signers), std::pair(1, 2));
+}
+
+TEST_F(TokensTest, TheIssuerOfJwtSvidsIsTheConfiguredOneAndWitSvidsHaveNone) {
+  EmbeddedCa named(world.loop, world.clock, "https://oidc.example.org");
+  named.Install(WithTokens());
+  std::string jwt_claims, wit_token;
+  named.IssueJwt({.entry = MakeEntry("refund"), .audiences = {"a"}, .ttl = 60s},
+                 [&](Result<JwtSvid> svid) { jwt_claims = svid.value().claims(); });
+  named.IssueWit({.entry = MakeEntry("refund"), .ttl = 60s}, [&](Result<WitSvid> svid) { wit_token = svid->token(); });
+  EXPECT_TRUE(RunUntil(world.loop, [&] { return !jwt_claims.empty() && !wit_token.empty(); }));
+  EXPECT_THAT(jwt_claims, HasSubstr(R"("iss":"https://oidc.example.org")"));
+  EXPECT_THAT(Jws::Parse(wit_token)->payload(), ::testing::Not(HasSubstr("iss")));
 }
 
 }  // namespace

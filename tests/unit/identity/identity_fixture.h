@@ -90,8 +90,52 @@ class FakeSource : public IdentitySource {
                                          .not_after = now + request.ttl}));
     }
   }
+  // Tokens: the same, with another key.
+  void IssueJwt(JwtRequest request, JwtDone done) override {
+    asked_jwt.push_back(request);
+    waiting_jwt_.emplace_back(std::move(request), std::move(done));
+    if (automatic) loop_.Post([this] { AnswerJwt(1); });
+  }
+  void AnswerJwt(std::size_t count) {
+    for (; count > 0 && !waiting_jwt_.empty(); --count) {
+      auto [request, done] = std::move(waiting_jwt_.front());
+      waiting_jwt_.pop_front();
+      if (!failure.ok()) {
+        std::move(done)(failure);
+        continue;
+      }
+      const WallTime now = clock_.WallNow();
+      std::move(done)(JwtSvid::Issue(signer_, {.id = answer_with ? answer_with->id : request.entry->id,
+                                               .audiences = request.audiences,
+                                               .issued_at = now,
+                                               .expires = now + request.ttl}));
+    }
+  }
+  void IssueWit(WitRequest request, WitDone done) override {
+    asked_wit.push_back(request);
+    loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
+      if (!failure.ok()) return std::move(done)(failure);
+      const WallTime now = clock_.WallNow();
+      std::move(done)(WitSvid::Issue(signer_, {.id = request.entry->id,
+                                               .key_type = request.key_type,
+                                               .not_before = now - 10s,
+                                               .issued_at = now,
+                                               .expires = now + request.ttl}));
+    });
+  }
+  void ChangeTokenSigner() {
+    signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+    for (Listener& listener : token_signer_listeners_) listener();
+  }
   void ChangeSigner() {
     for (Listener& listener : signer_listeners_) listener();
+  }
+  // Another key for tokens in it, and the same root.
+  void ChangeTokenKeys() {
+    const PublicKey key = PrivateKey::Generate(KeyType::kEcP256).value().public_key();
+    bundle_ = std::make_shared<const Bundle>(
+        Bundle::Create(ExampleOrg(), {root_.certificate}, {}, {.jwt = {JwtAuthority::Create(key).value()}}).value());
+    ChangeBundle();
   }
   void ChangeBundle() {
     for (Listener& listener : bundle_listeners_) listener();
@@ -100,12 +144,15 @@ class FakeSource : public IdentitySource {
   std::shared_ptr<const Bundle> bundle() const override { return bundle_; }
   void OnBundleChange(Listener listener) override { bundle_listeners_.push_back(std::move(listener)); }
   void OnSignerChange(Listener listener) override { signer_listeners_.push_back(std::move(listener)); }
+  void OnTokenSignerChange(Listener listener) override { token_signer_listeners_.push_back(std::move(listener)); }
   HealthReport health() const override { return {}; }
 
   bool automatic = true;
   Status failure;
   EntryPtr answer_with;
   std::vector<IssueRequest> asked;
+  std::vector<JwtRequest> asked_jwt;
+  std::vector<WitRequest> asked_wit;
   std::size_t most_at_once = 0;
 
  private:
@@ -115,6 +162,9 @@ class FakeSource : public IdentitySource {
   Issuer issuer_;
   std::shared_ptr<const Bundle> bundle_;
   std::deque<std::pair<IssueRequest, IssueDone>> waiting_;
+  TokenSigner signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  std::deque<std::pair<JwtRequest, JwtDone>> waiting_jwt_;
+  std::vector<Listener> token_signer_listeners_;
   std::vector<Listener> bundle_listeners_;
   std::vector<Listener> signer_listeners_;
 };

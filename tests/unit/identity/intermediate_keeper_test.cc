@@ -182,5 +182,100 @@ TEST_F(IntermediateKeeperTest, MayBeDestroyedWhileReadingItsFiles) {
   world.Settle();
 }
 
+struct GivenTokenKeyTest : IntermediateKeeperTest {
+  void SetUp() override {
+    IntermediateKeeperTest::SetUp();
+    options.given->jwt_authority_key = temp.Path("given/jwt.key");
+    openssl.MakeKey("first");
+    openssl.MakeKey("second");
+    GiveKey("first");
+  }
+  void GiveKey(const std::string& name) { Put(options.given->jwt_authority_key, openssl.Read(name + ".key"), 0600); }
+  Result<JwtSvid> IssueJwt() {
+    std::optional<Result<JwtSvid>> answer;
+    keeper->source().IssueJwt({.entry = MakeEntry("refund"), .audiences = {"reports"}, .ttl = 60s},
+                              [&](Result<JwtSvid> svid) { answer = std::move(svid); });
+    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+    return *answer;
+  }
+  Result<WitSvid> IssueWit() {
+    std::optional<Result<WitSvid>> answer;
+    keeper->source().IssueWit({.entry = MakeEntry("refund"), .ttl = 60s},
+                              [&](Result<WitSvid> svid) { answer = std::move(svid); });
+    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+    return *answer;
+  }
+  Status Validate(const JwtSvid& svid) {
+    const BundleSet bundles({*keeper->source().bundle()});
+    return ValidateJwtSvid(svid.token(), "reports", bundles, world.clock.WallNow()).status();
+  }
+};
+
+TEST_F(GivenTokenKeyTest, WithoutOneTokensAreUnavailableAndHealthSaysSo) {
+  options.given->jwt_authority_key.clear();
+  ASSERT_TRUE(Start().ok());
+  EXPECT_EQ(IssueJwt().status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(IssueWit().status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(IssueJwt().status()), HasSubstr("no jwt_authority_key"));
+  EXPECT_THAT(keeper->health().text, HasSubstr("JWT-SVIDs and WIT-SVIDs are not issued"));
+  EXPECT_EQ(keeper->health().level, HealthLevel::kGood);
+  EXPECT_EQ(keeper->source().bundle()->JwtKeySet(), R"({"keys":[]})");
+  Issue();
+}
+
+TEST_F(GivenTokenKeyTest, SignsBothKindsUnderIdsOfTheirOwn) {
+  ASSERT_TRUE(Start().ok());
+  const JwtSvid jwt = IssueJwt().value();
+  const WitSvid wit = IssueWit().value();
+  EXPECT_TRUE(Validate(jwt).ok());
+  EXPECT_EQ(wit.key_id(), "wit-" + jwt.key_id());
+  const BundleSet bundles({*keeper->source().bundle()});
+  EXPECT_TRUE(ValidateWitToken(wit.token(), bundles, world.clock.WallNow()).ok());
+  EXPECT_THAT(keeper->health().text, HasSubstr(jwt.key_id()));
+}
+
+TEST_F(GivenTokenKeyTest, AReplacedKeySignsAtOnceAndTokensOfTheOneBeforeStayValid) {
+  ASSERT_TRUE(Start().ok());
+  const JwtSvid before = IssueJwt().value();
+  int bundles = 0, signers = 0;
+  keeper->source().OnBundleChange([&] { ++bundles; });
+  keeper->source().OnTokenSignerChange([&] { ++signers; });
+  GiveKey("second");
+  Reload();
+  EXPECT_EQ(bundles, 1);
+  EXPECT_EQ(signers, 1);
+  const JwtSvid after = IssueJwt().value();
+  EXPECT_NE(after.key_id(), before.key_id());
+  EXPECT_TRUE(Validate(before).ok());
+  EXPECT_TRUE(Validate(after).ok());
+  world.Pass(66s, 5s);
+  EXPECT_EQ(keeper->source().bundle()->jwt_authorities().size(), 1u) << "its last token has expired";
+}
+
+TEST_F(GivenTokenKeyTest, AKeyThatComesBackSignsAgain) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = IssueJwt()->key_id();
+  GiveKey("second");
+  Reload();
+  IssueJwt().value();
+  GiveKey("first");
+  Reload();
+  EXPECT_EQ(IssueJwt()->key_id(), first);
+  EXPECT_EQ(keeper->source().bundle()->jwt_authorities().size(), 2u);
+}
+
+TEST_F(GivenTokenKeyTest, ABrokenKeyKeepsTheLastGoodSetAndIsFatalAtStart) {
+  ASSERT_TRUE(Start().ok());
+  const std::string first = IssueJwt()->key_id();
+  Put(options.given->jwt_authority_key, "junk", 0600);
+  Reload();
+  EXPECT_EQ(IssueJwt()->key_id(), first);
+  EXPECT_EQ(keeper->health().level, HealthLevel::kDegraded);
+  EXPECT_THAT(keeper->health().text, HasSubstr("jwt_authority_key"));
+  EXPECT_THAT(Text(Start()), HasSubstr("jwt_authority_key"));
+  Put(options.given->jwt_authority_key, openssl.Read("first.key"), 0644);
+  EXPECT_EQ(Start().code(), StatusCode::kPermissionDenied) << "others could read it";
+}
+
 }  // namespace
 }  // namespace lanyard::testing

@@ -16,6 +16,19 @@ class RecordingSourceTest : public ::testing::Test {
     EXPECT_TRUE(RunUntil(world_.loop, [&] { return answer.has_value(); }));
     return *std::move(answer);
   }
+  Result<JwtSvid> IssueJwt(IssueCause cause) {
+    std::optional<Result<JwtSvid>> answer;
+    source_.IssueJwt({.entry = MakeEntry("bot"), .audiences = {"reports", "billing"}, .ttl = 60s, .cause = cause},
+                     [&](Result<JwtSvid> svid) { answer = std::move(svid); });
+    EXPECT_TRUE(RunUntil(world_.loop, [&] { return answer.has_value(); }));
+    return *std::move(answer);
+  }
+  Result<WitSvid> IssueWit() {
+    std::optional<Result<WitSvid>> answer;
+    source_.IssueWit({.entry = MakeEntry("bot"), .ttl = 60s}, [&](Result<WitSvid> svid) { answer = std::move(svid); });
+    EXPECT_TRUE(RunUntil(world_.loop, [&] { return answer.has_value(); }));
+    return *std::move(answer);
+  }
   void BreakDisk() {
     state_.broken = Error(StatusCode::kResourceExhausted, "the disk is full");
     audit_.broken = Error(StatusCode::kResourceExhausted, "the disk is full");
@@ -41,6 +54,36 @@ TEST_F(RecordingSourceTest, EverySerialIsInTheStateAndOnRecordWhenItsSvidIsHande
   EXPECT_EQ(audit_.records[0].kind, AuditKind::kIssue);
   EXPECT_EQ(audit_.records[0].serial, svid->serial_hex());
   EXPECT_EQ(audit_.records[0].authority, state_.serials[0].authority);
+}
+
+TEST_F(RecordingSourceTest, EveryTokenIsOnRecordByItsIdBeforeItIsHandedOn) {
+  const auto jwt = IssueJwt(IssueCause::kNew);
+  const auto wit = IssueWit();
+  ASSERT_TRUE(jwt.ok() && wit.ok());
+  ASSERT_EQ(state_.serials.size(), 2u);
+  EXPECT_EQ(state_.serials[0], (IssuedSerial{.authority = jwt->key_id(),
+                                             .serial = jwt->token_id(),
+                                             .spiffe_id = "spiffe://example.org/bot",
+                                             .not_after = jwt->expires()}));
+  EXPECT_EQ(state_.serials[1].serial, wit->token_id());
+  ASSERT_EQ(audit_.records.size(), 2u);
+  EXPECT_EQ(audit_.records[0].kind, AuditKind::kIssueJwt);
+  EXPECT_EQ(audit_.records[0].serial, jwt->token_id());
+  EXPECT_EQ(audit_.records[0].authority, jwt->key_id());
+  EXPECT_EQ(audit_.records[0].resource, "reports billing");
+  EXPECT_EQ(audit_.records[0].reason, "new");
+  EXPECT_EQ(audit_.records[1].kind, AuditKind::kIssueWit);
+  for (const AuditRecord& record : audit_.records) {
+    EXPECT_EQ(record.reason.find(jwt->token()), std::string::npos) << "the record holds no token";
+    EXPECT_EQ(record.resource.find(jwt->token()), std::string::npos);
+  }
+}
+
+TEST_F(RecordingSourceTest, ANewTokenIsRefusedWhileTheDiskIsFullAndARenewalIsNot) {
+  BreakDisk();
+  EXPECT_EQ(IssueJwt(IssueCause::kNew).status().code(), StatusCode::kUnavailable);
+  EXPECT_TRUE(IssueJwt(IssueCause::kRenewal).ok());
+  EXPECT_EQ(source_.unwritten(), 1u);
 }
 
 TEST_F(RecordingSourceTest, ANewIdentityIsRefusedWhenEitherOfTheTwoCannotBeWritten) {

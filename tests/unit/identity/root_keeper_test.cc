@@ -1,64 +1,7 @@
-#include "node_agent/identity/root_keeper.h"
-
-#include "tests/unit/identity/identity_fixture.h"
+#include "tests/unit/identity/root_keeper_fixture.h"
 
 namespace lanyard::testing {
 namespace {
-
-struct RootKeeperTest : ::testing::Test {
-  TempDir temp;
-  World world;
-  std::optional<DataDirLock> lock = DataDirLock::Acquire(temp.path()).value();
-  CaOptions options{.trust_domain = ExampleOrg(), .ca_ttl = 600s, .usual_leaf_ttl = 60s};
-  std::unique_ptr<CaKeeper> keeper;
-
-  Status Start() {
-    keeper.reset();
-    auto made = MakeEmbeddedCa(options, *lock, world.loop, world.clock);
-    if (made.ok()) keeper = *std::move(made);
-    return made.status();
-  }
-  // The agent is gone, and comes back after a while.
-  void Restart(std::chrono::seconds after = 0s) {
-    keeper.reset();
-    world.Settle();
-    world.clock.Advance(after);
-    const Status started = Start();
-    ASSERT_TRUE(started.ok()) << Text(started);
-  }
-  Result<X509Svid> Issue(std::chrono::seconds ttl = 60s) {
-    std::optional<Result<X509Svid>> answer;
-    keeper->source().Issue({.entry = MakeEntry("refund"), .ttl = ttl},
-                           [&](Result<X509Svid> svid) { answer = std::move(svid); });
-    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
-    return *answer;
-  }
-  bool Verifies(const X509Svid& svid) {
-    BundleSet bundles;
-    bundles.Put(*keeper->source().bundle());
-    return VerifyX509Svid(svid.chain(), bundles, world.clock.WallNow()).ok();
-  }
-  std::string Active() {
-    for (const AuthorityInfo& info : keeper->Show()) {
-      if (info.phase == AuthorityPhase::kActive) return info.id;
-    }
-    return "none";
-  }
-  std::size_t InBundle() { return keeper->source().bundle()->x509_authorities().size(); }
-  std::size_t KeysOnDisk() {
-    std::size_t count = 0;
-    for (const auto& file : std::filesystem::directory_iterator(temp.Path("ca")))
-      count += file.path().extension() == ".pem";
-    return count;
-  }
-  Status Rotate() {
-    std::optional<Status> answer;
-    keeper->Rotate([&](Status status) { answer = std::move(status); });
-    EXPECT_FALSE(answer) << "answered before Rotate() returned";
-    EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
-    return *answer;
-  }
-};
 
 TEST_F(RootKeeperTest, MakesARootOnFirstStartAndKeepsItOnTheNext) {
   ASSERT_TRUE(Start().ok());
@@ -85,7 +28,7 @@ TEST_F(RootKeeperTest, EverySvidVerifiesFromItsIssueToItsEndOverTwoRotations) {
                                   << (world.clock.WallNow() - svid.not_before()).count();
       ASSERT_EQ(svid.not_after() - svid.not_before(), 70s) << "no life is cut short by the rotation";
     }
-    ASSERT_EQ(KeysOnDisk(), keeper->Show().size());
+    ASSERT_EQ(KeysOnDisk(), Roots().size());
   }
   EXPECT_EQ(roots.size(), 3u);
   EXPECT_EQ(most_in_bundle, 2u);
@@ -100,16 +43,16 @@ TEST_F(RootKeeperTest, TheNextRootIsPublishedAtHalfAndSignsFromFiveSixths) {
   EXPECT_EQ(InBundle(), 1u);
   world.Pass(1s);
   EXPECT_EQ(InBundle(), 2u);
-  EXPECT_EQ(bundle_changes, 1);
-  ASSERT_EQ(keeper->Show().size(), 2u);
-  EXPECT_EQ(keeper->Show()[1].phase, AuthorityPhase::kPrepared);
-  EXPECT_EQ(keeper->Show()[1].signs_from, world.clock.WallNow() + 200s);
+  EXPECT_EQ(bundle_changes, 3) << "the root, and a key each for JWT-SVIDs and WIT-SVIDs";
+  ASSERT_EQ(Roots().size(), 2u);
+  EXPECT_EQ(Roots()[1].phase, AuthorityPhase::kPrepared);
+  EXPECT_EQ(Roots()[1].signs_from, world.clock.WallNow() + 200s);
   world.Pass(199s);
   EXPECT_EQ(Active(), first);
   world.Pass(1s);
   EXPECT_NE(Active(), first);
   EXPECT_EQ(InBundle(), 2u) << "the old one stays for its SVIDs";
-  EXPECT_EQ(bundle_changes, 1);
+  EXPECT_EQ(bundle_changes, 3) << "the root, and a key each for JWT-SVIDs and WIT-SVIDs";
   world.Pass(59s);
   EXPECT_EQ(InBundle(), 2u);
   world.Pass(1s);
@@ -122,11 +65,11 @@ TEST_F(RootKeeperTest, ARestartInEachPhaseGoesOnWhereItWas) {
   for (const auto passed : {100s, 250s, 170s, 30s, 100s}) {  // fresh, prepared, retired and waiting, gone, and so on
     world.Pass(passed, 5s);
     const std::string active = Active();
-    const auto before = keeper->Show();
+    const auto before = Roots();
     const X509Svid svid = Issue().value();
     Restart();
     EXPECT_EQ(Active(), active);
-    EXPECT_EQ(keeper->Show().size(), before.size());
+    EXPECT_EQ(Roots().size(), before.size());
     EXPECT_TRUE(Verifies(svid));
   }
 }
@@ -174,7 +117,7 @@ TEST_F(RootKeeperTest, AskingToRotateMakesANewRootSignAtOnceAndKeepsTheOldOneFor
 TEST_F(RootKeeperTest, AskingToRotateUsesThePreparedRoot) {
   ASSERT_TRUE(Start().ok());
   world.Pass(301s, 5s);
-  const std::string prepared = keeper->Show()[1].id;
+  const std::string prepared = Roots()[1].id;
   ASSERT_TRUE(Rotate().ok());
   EXPECT_EQ(Active(), prepared);
 }
@@ -184,7 +127,7 @@ TEST_F(RootKeeperTest, ManyRotationsAtOnceAreDoneOneAfterAnother) {
   int done = 0;
   for (int i = 0; i < 5; ++i) keeper->Rotate([&](Status status) { done += status.ok() ? 1 : 0; });
   EXPECT_TRUE(RunUntil(world.loop, [&] { return done == 5; }));
-  EXPECT_EQ(keeper->Show().size(), 6u);
+  EXPECT_EQ(Roots().size(), 6u);
 }
 
 TEST_F(RootKeeperTest, AJumpOfTheWallClockIsNoticedWithinASecond) {
@@ -268,7 +211,7 @@ TEST_F(RootKeeperTest, WhenTheDiskRefusesTheRootSignsOnAndHealthSaysSo) {
 
 TEST_F(RootKeeperTest, ADamagedKeyStopsTheStartAndIsNotReplaced) {
   ASSERT_TRUE(Start().ok());
-  const std::string file = keeper->Show()[0].file;
+  const std::string file = Roots()[0].file;
   std::filesystem::resize_file(file, 100);
   const Status started = Start();
   EXPECT_EQ(started.code(), StatusCode::kFailedPrecondition);
@@ -285,7 +228,8 @@ TEST_F(RootKeeperTest, CaInitMakesWhatTheAgentThenUsesAndCaShowPrintsIt) {
   EXPECT_EQ(ReadCa(options, temp.path(), world.clock.WallNow()).status().code(), StatusCode::kFailedPrecondition);
   const auto made = InitCa(options, *lock, world.clock.WallNow());
   ASSERT_TRUE(made.ok()) << Text(made.status());
-  ASSERT_EQ(made->size(), 1u);
+  ASSERT_EQ(made->size(), 3u) << "a root, and a key each for JWT-SVIDs and WIT-SVIDs";
+  EXPECT_EQ(made->front().kind, SvidKind::kX509);
   EXPECT_EQ(InitCa(options, *lock, world.clock.WallNow())->front().id, made->front().id)
       << "a second init changes nothing";
   EXPECT_EQ(ReadCa(options, temp.path(), world.clock.WallNow())->front().id, made->front().id);

@@ -51,6 +51,19 @@ TEST_F(UpdateHubTest, ABatchOfChangesIsOneCall) {
   EXPECT_TRUE(stream->updates[0].svids && stream->updates[0].bundle && stream->updates[0].registry);
 }
 
+TEST_F(UpdateHubTest, AnotherKeyForTokensIsToldApartFromAnotherRoot) {
+  const auto stream = Open();
+  source.ChangeTokenKeys();
+  world.Pass(10ms);
+  ASSERT_EQ(stream->updates.size(), 1u);
+  EXPECT_TRUE(stream->updates[0].token_keys);
+  EXPECT_FALSE(stream->updates[0].bundle) << "who shows certificates need not send them again";
+  hub->NotifyBundles();
+  world.Pass(10ms);
+  ASSERT_EQ(stream->updates.size(), 2u);
+  EXPECT_TRUE(stream->updates[1].token_keys && stream->updates[1].bundle);
+}
+
 TEST_F(UpdateHubTest, FiftyRenewedSvidsAreOneCall) {
   std::vector<EntryPtr> entries;
   for (int i = 0; i < 50; ++i) entries.push_back(MakeEntry("agent" + std::to_string(i)));

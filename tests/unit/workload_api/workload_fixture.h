@@ -47,10 +47,30 @@ class TestSource : public IdentitySource {
                                         .not_after = clock_.WallNow() + request.ttl}));
     });
   }
+  void IssueJwt(JwtRequest request, JwtDone done) override {
+    loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
+      if (!broken.ok()) return std::move(done)(broken);
+      std::move(done)(JwtSvid::Issue(signer_, {.id = request.entry->id,
+                                               .audiences = request.audiences,
+                                               .issued_at = clock_.WallNow(),
+                                               .expires = clock_.WallNow() + request.ttl}));
+    });
+  }
+  void IssueWit(WitRequest request, WitDone done) override {
+    loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
+      if (!broken.ok()) return std::move(done)(broken);
+      std::move(done)(WitSvid::Issue(signer_, {.id = request.entry->id,
+                                               .key_type = request.key_type,
+                                               .not_before = clock_.WallNow() - seconds(10),
+                                               .issued_at = clock_.WallNow(),
+                                               .expires = clock_.WallNow() + request.ttl}));
+    });
+  }
   std::shared_ptr<const Bundle> bundle() const override { return bundle_; }
   void LoseBundle() { bundle_ = nullptr; }
   void OnBundleChange(Listener listener) override { on_bundle_change_ = std::move(listener); }
   void OnSignerChange(Listener) override {}
+  void OnTokenSignerChange(Listener) override {}
   HealthReport health() const override { return {}; }
 
   Status broken;
@@ -60,6 +80,7 @@ class TestSource : public IdentitySource {
   EventLoop& loop_;
   FakeClock& clock_;
   std::optional<SelfSignedCa> root_;
+  TokenSigner signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
   std::shared_ptr<const Bundle> bundle_;
   Listener on_bundle_change_;
 };
