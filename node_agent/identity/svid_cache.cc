@@ -18,9 +18,10 @@ using std::chrono::seconds;
 constexpr seconds kLookAgain{1};     // the wall clock may have been set; a look compares two clocks
 constexpr seconds kLongestBatch{1};  // changes are told after this time, even if some renewals are still out
 
+template <class Kind>
 struct Slot {
   EntryPtr entry;
-  CachedSvidPtr current;
+  typename Kind::CachedPtr current;
   bool asked = false;         // since `current` was made
   bool tell = false;          // the next success is a change for those who show the entry without an SVID
   std::uint64_t signing = 0;  // number of the signing under way; 0 if none. An answer with another number is stale
@@ -29,12 +30,15 @@ struct Slot {
   Status last_error;
   WallTime due = WallTime::max();  // when to look at the slot again
   bool queued = false;             // for renewal
-  std::vector<SvidCache::Done> waiters;
+  std::vector<typename EntrySvidCache<Kind>::Done> waiters;
 };
 
 }  // namespace
 
-struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
+template <class Kind>
+struct EntrySvidCache<Kind>::State : std::enable_shared_from_this<EntrySvidCache<Kind>::State> {
+  using Slot = lanyard::Slot<Kind>;
+
   IdentitySource& source;
   EventLoop& loop;
   Clock& clock;
@@ -79,11 +83,11 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   // The SVID that may be shown now.
-  CachedSvidPtr Valid(const Slot& slot) const {
-    return slot.current && IsValidAt(slot.current->svid, clock.WallNow()) ? slot.current : nullptr;
+  CachedPtr Valid(const Slot& slot) const {
+    return slot.current && IsValidAt(*slot.current, clock.WallNow()) ? slot.current : nullptr;
   }
 
-  static nanoseconds Life(const Slot& slot) { return slot.current->svid.not_after() - slot.current->issued; }
+  static nanoseconds Life(const Slot& slot) { return slot.current->not_after() - slot.current->issued; }
 
   // --- When to look at a slot again ---
 
@@ -142,11 +146,11 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
       return Erase(slot);
     }
     if (slot.signing == 0 && !std::exchange(slot.queued, true)) renewals.push_back(slot.entry);
-    if (slot.current) Schedule(slot, slot.current->svid.not_after());  // whatever becomes of the renewal
+    if (slot.current) Schedule(slot, slot.current->not_after());  // whatever becomes of the renewal
   }
 
   void Drop(Slot& slot) {
-    LANYARD_LOG_WARN("the SVID of {} has expired and could not be renewed{}{}", slot.entry->id.str(),
+    LANYARD_LOG_WARN("the {} of {} has expired and could not be renewed{}{}", Kind::kName, slot.entry->id.str(),
                      slot.last_error.ok() ? "" : ": ", Message(slot.last_error));
     ++counted.expired;
     slot.current.reset();
@@ -170,26 +174,27 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     slot.signing = ++last_signing;
     if (cause == IssueCause::kRenewal) ++renewing;
     const Entry& entry = *slot.entry;
-    source.Issue({.entry = slot.entry,
-                  .ttl = std::min(options.default_ttl, entry.x509_ttl.value_or(options.default_ttl)),
-                  .key_type = entry.key_type.value_or(options.default_key_type),
-                  .cause = cause},
-                 [weak = weak_from_this(), held = slot.entry, signing = slot.signing, by = signer,
-                  cause](Result<X509Svid> svid) {
-                   if (auto self = weak.lock()) self->OnSigned(held, signing, by, cause, std::move(svid));
-                 });
+    Kind::Issue(source,
+                {.entry = slot.entry,
+                 .ttl = std::min(options.default_ttl, entry.x509_ttl.value_or(options.default_ttl)),
+                 .key_type = entry.key_type.value_or(options.default_key_type),
+                 .cause = cause},
+                [weak = this->weak_from_this(), held = slot.entry, signing = slot.signing, by = signer,
+                 cause](Result<typename Kind::Svid> svid) {
+                  if (auto self = weak.lock()) self->OnSigned(held, signing, by, cause, std::move(svid));
+                });
   }
 
   void OnSigned(const EntryPtr& entry, std::uint64_t signing, std::uint64_t by, IssueCause cause,
-                Result<X509Svid> svid) {
+                Result<typename Kind::Svid> svid) {
     FollowClock();  // Points are put in by the clock of now: the others have to be there before
     if (cause == IssueCause::kRenewal) --renewing;
     Slot* slot = Find(entry.get());
     std::vector<Done> waiters;
-    Result<CachedSvidPtr> answer = Error(StatusCode::kInternal, "no answer");
+    Result<CachedPtr> answer = Error(StatusCode::kInternal, "no answer");
     if (slot != nullptr && slot->signing == signing) {
       slot->signing = 0;
-      answer = MakeCachedSvid(entry, std::move(svid), clock.WallNow(), ++last_version, random());
+      answer = Kind::Make(entry, std::move(svid), clock.WallNow(), ++last_version, random());
       waiters = std::exchange(slot->waiters, {});
       Count(cause, answer.ok());
       if (answer.ok()) {
@@ -212,8 +217,8 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
     }
   }
 
-  void Take(Slot& slot, CachedSvidPtr fresh, std::uint64_t by) {
-    if (slot.failures > 0) LANYARD_LOG_INFO("{} has a new SVID again", slot.entry->id.str());
+  void Take(Slot& slot, CachedPtr fresh, std::uint64_t by) {
+    if (slot.failures > 0) LANYARD_LOG_INFO("{} has a new {} again", slot.entry->id.str(), Kind::kName);
     if (slot.current || slot.tell) changed.push_back(slot.entry);
     slot.current = std::move(fresh);
     slot.asked = false;
@@ -225,13 +230,13 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   void Fail(Slot& slot, const Status& error) {
-    if (slot.failures == 0) LANYARD_LOG_WARN("no new SVID for {}: {}", slot.entry->id.str(), Message(error));
+    if (slot.failures == 0) LANYARD_LOG_WARN("no new {} for {}: {}", Kind::kName, slot.entry->id.str(), Message(error));
     ++slot.failures;
     slot.last_error = error;
     if (slot.holders == 0 && !slot.current) return Erase(slot);
     slot.tell = true;
     WallTime again = clock.WallNow() + RetryWait(slot.failures, random());
-    if (slot.current) again = std::min<WallTime>(again, slot.current->svid.not_after());
+    if (slot.current) again = std::min<WallTime>(again, slot.current->not_after());
     Schedule(slot, again);
   }
 
@@ -260,26 +265,30 @@ struct SvidCache::State : std::enable_shared_from_this<SvidCache::State> {
   }
 
   void Flush() {
-    const auto self = shared_from_this();  // a listener may end us
+    const auto self = this->shared_from_this();  // a listener may end us
     flush.reset();
     const std::vector<EntryPtr> told = std::exchange(changed, {});
     for (std::size_t i = 0; i < listeners.size(); ++i) listeners[i](told);
   }
 };
 
-SvidCache::SvidCache(IdentitySource& source, EventLoop& loop, Clock& clock, SvidCacheOptions options, Random random)
+template <class Kind>
+EntrySvidCache<Kind>::EntrySvidCache(IdentitySource& source, EventLoop& loop, Clock& clock, SvidCacheOptions options,
+                                     Random random)
     : state_(std::make_shared<State>(source, loop, clock, options, std::move(random))) {
-  source.OnSignerChange([weak = std::weak_ptr<State>(state_)] {
+  Kind::OnSignerChange(source, [weak = std::weak_ptr<State>(state_)] {
     if (auto state = weak.lock()) state->OnSignerChange();
   });
 }
 
-SvidCache::~SvidCache() = default;
+template <class Kind>
+EntrySvidCache<Kind>::~EntrySvidCache() = default;
 
-void SvidCache::Get(const EntryPtr& entry, Done done) {
-  Slot& slot = state_->FindOrMake(entry);
+template <class Kind>
+void EntrySvidCache<Kind>::Get(const EntryPtr& entry, Done done) {
+  auto& slot = state_->FindOrMake(entry);
   slot.asked = true;
-  if (CachedSvidPtr valid = state_->Valid(slot)) {
+  if (CachedPtr valid = state_->Valid(slot)) {
     state_->loop.Post(
         [weak = std::weak_ptr<State>(state_), valid = std::move(valid), done = std::move(done)]() mutable {
           if (!weak.expired()) std::move(done)(std::move(valid));
@@ -290,14 +299,16 @@ void SvidCache::Get(const EntryPtr& entry, Done done) {
   if (slot.signing == 0) state_->Sign(slot, IssueCause::kNew);
 }
 
-CachedSvidPtr SvidCache::Peek(const EntryPtr& entry) {
-  Slot* slot = state_->Find(entry.get());
+template <class Kind>
+typename Kind::CachedPtr EntrySvidCache<Kind>::Peek(const EntryPtr& entry) {
+  auto* slot = state_->Find(entry.get());
   if (slot == nullptr) return nullptr;
   slot->asked = true;
   return state_->Valid(*slot);
 }
 
-SvidCache::Hold SvidCache::Retain(const EntryPtr& entry) {
+template <class Kind>
+typename EntrySvidCache<Kind>::Hold EntrySvidCache<Kind>::Retain(const EntryPtr& entry) {
   ++state_->FindOrMake(entry).holders;
   Hold hold;
   hold.cache_ = state_;
@@ -305,7 +316,8 @@ SvidCache::Hold SvidCache::Retain(const EntryPtr& entry) {
   return hold;
 }
 
-SvidCache::Hold& SvidCache::Hold::operator=(Hold&& other) noexcept {
+template <class Kind>
+typename EntrySvidCache<Kind>::Hold& EntrySvidCache<Kind>::Hold::operator=(Hold&& other) noexcept {
   if (this != &other) {
     Release();
     cache_ = std::move(other.cache_);
@@ -314,22 +326,25 @@ SvidCache::Hold& SvidCache::Hold::operator=(Hold&& other) noexcept {
   return *this;
 }
 
-void SvidCache::Hold::Release() {
+template <class Kind>
+void EntrySvidCache<Kind>::Hold::Release() {
   const EntryPtr entry = std::exchange(entry_, nullptr);
   const auto state = cache_.lock();
   if (!entry || !state) return;
-  Slot* slot = state->Find(entry.get());
+  auto* slot = state->Find(entry.get());
   if (slot == nullptr || slot->holders == 0) return;
   // With an SVID it stays until renewal time: whoever comes back soon finds it.
   if (--slot->holders == 0 && !slot->current && slot->signing == 0) state->Erase(*slot);
 }
 
-void SvidCache::OnChange(ChangeListener listener) {
+template <class Kind>
+void EntrySvidCache<Kind>::OnChange(ChangeListener listener) {
   state_->listeners.push_back(std::move(listener));
 }
 
-void SvidCache::Forget(const EntryPtr& entry) {
-  Slot* slot = state_->Find(entry.get());
+template <class Kind>
+void EntrySvidCache<Kind>::Forget(const EntryPtr& entry) {
+  auto* slot = state_->Find(entry.get());
   if (slot == nullptr) return;
   std::vector<Done> waiters = std::exchange(slot->waiters, {});
   const bool had = slot->current != nullptr;
@@ -354,27 +369,31 @@ void SvidCache::Forget(const EntryPtr& entry) {
       });
 }
 
-void SvidCache::SetOptions(SvidCacheOptions options) {
+template <class Kind>
+void EntrySvidCache<Kind>::SetOptions(SvidCacheOptions options) {
   state_->options = options;
 }
 
-std::size_t SvidCache::size() const {
+template <class Kind>
+std::size_t EntrySvidCache<Kind>::size() const {
   return state_->slots.size();
 }
 
-SvidCacheStats SvidCache::stats() const {
+template <class Kind>
+SvidCacheStats EntrySvidCache<Kind>::stats() const {
   SvidCacheStats stats = state_->counted;
   for (const auto& [key, slot] : state_->slots) {
     if (slot->holders == 0 || !slot->current) continue;
-    const WallTime end = slot->current->svid.not_after();
+    const WallTime end = slot->current->not_after();
     stats.earliest_not_after = stats.earliest_not_after ? std::min(*stats.earliest_not_after, end) : end;
   }
   return stats;
 }
 
-HealthReport SvidCache::health() const {
+template <class Kind>
+HealthReport EntrySvidCache<Kind>::health() const {
   std::size_t failing = 0;
-  const Slot* first = nullptr;
+  const Slot<Kind>* first = nullptr;
   bool without = false;
   for (const auto& [key, slot] : state_->slots) {
     if (slot->failures == 0) continue;
@@ -382,11 +401,14 @@ HealthReport SvidCache::health() const {
     without = without || !state_->Valid(*slot);
     if (first == nullptr || slot->due < first->due) first = slot.get();
   }
-  if (first == nullptr) return {HealthLevel::kGood, fmt::format("{} SVIDs are kept.", state_->slots.size())};
+  if (first == nullptr) return {HealthLevel::kGood, fmt::format("{} {}s are kept.", state_->slots.size(), Kind::kName)};
   return {without ? HealthLevel::kBroken : HealthLevel::kDegraded,
           fmt::format("{} of {} SVIDs cannot be renewed{}, e.g. {}: {}.", failing, state_->slots.size(),
                       without ? " and some have expired" : " and the old ones are served", first->entry->id.str(),
                       Message(first->last_error))};
 }
+
+template class EntrySvidCache<X509Kind>;
+template class EntrySvidCache<WitKind>;
 
 }  // namespace lanyard

@@ -1,4 +1,4 @@
-// One current X.509-SVID per registry entry, kept fresh.
+// One current SVID per registry entry, kept fresh: SvidCache for X.509-SVIDs, WitSvidCache for WIT-SVIDs.
 //
 // Whoever asks for an entry's SVID while it is being signed waits for that one signing. An SVID is renewed around half
 // of its life, jittered so that nodes do not move in step; what falls due soon after is renewed along with it, so that
@@ -29,6 +29,7 @@
 #include "node_agent/base/event_loop.h"
 #include "node_agent/identity/cached_svid.h"
 #include "node_agent/identity/identity_source.h"
+#include "node_agent/identity/svid_kinds.h"
 
 namespace lanyard {
 
@@ -47,22 +48,25 @@ struct SvidCacheStats {
   std::optional<WallTime> earliest_not_after;
 };
 
-class SvidCache {
+// `Kind` is one of svid_kinds.h.
+template <class Kind>
+class EntrySvidCache {
  public:
-  using Done = absl::AnyInvocable<void(Result<CachedSvidPtr>) &&>;
+  using CachedPtr = typename Kind::CachedPtr;
+  using Done = absl::AnyInvocable<void(Result<CachedPtr>) &&>;
   using ChangeListener = absl::AnyInvocable<void(std::span<const EntryPtr> changed)>;
   using Random = std::function<double()>;  // uniform in [0, 1)
 
-  SvidCache(IdentitySource& source, EventLoop& loop, Clock& clock, SvidCacheOptions options, Random random);
-  SvidCache(const SvidCache&) = delete;
-  SvidCache& operator=(const SvidCache&) = delete;
-  ~SvidCache();
+  EntrySvidCache(IdentitySource& source, EventLoop& loop, Clock& clock, SvidCacheOptions options, Random random);
+  EntrySvidCache(const EntrySvidCache&) = delete;
+  EntrySvidCache& operator=(const EntrySvidCache&) = delete;
+  ~EntrySvidCache();
 
   // The entry's SVID, made if there is none. `done` runs on the loop after Get() has returned, or never if the cache is
   // destroyed.
   void Get(const EntryPtr& entry, Done done);
   // The SVID that Get() would answer with at once, or null.
-  CachedSvidPtr Peek(const EntryPtr& entry);
+  CachedPtr Peek(const EntryPtr& entry);
 
   // While a Hold lives, its entry is renewed. May outlive the cache.
   struct State;
@@ -74,7 +78,7 @@ class SvidCache {
     ~Hold() { Release(); }
 
    private:
-    friend class SvidCache;
+    friend EntrySvidCache;
     void Release();
     std::weak_ptr<State> cache_;
     EntryPtr entry_;
@@ -100,5 +104,11 @@ class SvidCache {
  private:
   std::shared_ptr<State> state_;
 };
+
+using SvidCache = EntrySvidCache<X509Kind>;
+using WitSvidCache = EntrySvidCache<WitKind>;
+
+extern template class EntrySvidCache<X509Kind>;
+extern template class EntrySvidCache<WitKind>;
 
 }  // namespace lanyard
