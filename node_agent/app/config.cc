@@ -1,10 +1,11 @@
 #include "node_agent/app/config.h"
 
-#include <charconv>
 #include <utility>
 
 #include "node_agent/admin/admission.h"
 #include "node_agent/app/config_checks.h"
+#include "node_agent/app/config_oidc.h"
+#include "node_agent/app/config_size.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/file.h"
 
@@ -12,8 +13,8 @@ namespace lanyard {
 namespace {
 
 constexpr size_t kMaxConfigBytes = 1 << 20;
-constexpr uint64_t kSmallestFile = 64 << 10;
 constexpr std::chrono::seconds kShortestSvid{5};
+constexpr std::chrono::seconds kLongestJwt = std::chrono::hours(24);
 constexpr std::chrono::seconds kLongestCa = std::chrono::hours(24 * 366 * 20);
 
 Result<TrustDomain> ReadTrustDomain(const YamlNode& node) {
@@ -58,21 +59,6 @@ Result<unsigned> ReadCount(const YamlNode& node) {
   return static_cast<unsigned>(value);
 }
 
-// "64MiB": a whole number of KiB, MiB or GiB; at least 64KiB.
-Result<uint64_t> ReadSize(const YamlNode& node) {
-  ASSIGN_OR_RETURN(const std::string text, node.AsString());
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  const unsigned shift = unit == "KiB" ? 10 : unit == "MiB" ? 20 : unit == "GiB" ? 30 : 0;
-  if (error != std::errc() || shift == 0 || number > 1024 * 1024) {
-    return node.Fail("\"{}\" is not a size; write a whole number of KiB, MiB or GiB, e.g. 64MiB", text);
-  }
-  const uint64_t bytes = number << shift;
-  if (bytes < kSmallestFile) return node.Fail("{} is too small, the least is 64KiB", text);
-  return bytes;
-}
-
 // Empty: off.
 Result<std::optional<HttpAddress>> ReadEndpoint(const YamlNode& node) {
   ASSIGN_OR_RETURN(const std::string text, node.AsString());
@@ -93,8 +79,8 @@ class ConfigReader {
   void Read(const YamlNode& root) {
     errors_.Add(root.RequireKnownKeys(
         {"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket", "identity_source", "svid",
-         "attestors", "registry", "state", "audit", "endpoints", "limits", "log"},
-        {"oidc", "tiers", "decisions", "federation"}));
+         "oidc", "attestors", "registry", "state", "audit", "endpoints", "limits", "log"},
+        {"tiers", "decisions", "federation"}));
     if (root.kind() != YamlNode::Kind::kMap) return;
     if (root.Find("trust_domain") == nullptr) {
       errors_.Add(root.Fail(
@@ -111,6 +97,7 @@ class ConfigReader {
     Section(root, "admin_socket", &ConfigReader::ReadAdminSocket);
     Section(root, "identity_source", &ConfigReader::ReadIdentitySource);
     Section(root, "svid", &ConfigReader::ReadSvid);
+    Section(root, "oidc", &ConfigReader::ReadOidc);
     Section(root, "attestors", &ConfigReader::ReadAttestors);
     Section(root, "registry", &ConfigReader::ReadRegistry);
     Section(root, "state", &ConfigReader::ReadState);
@@ -166,16 +153,21 @@ class ConfigReader {
 
   void ReadEmbeddedCa(const YamlNode& node) {
     EmbeddedCaConfig& ca = config_.embedded_ca;
-    errors_.Add(node.RequireKnownKeys({"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots"},
-                                      {"issuer_root_crl", "jwt_authority_key"}));
+    errors_.Add(node.RequireKnownKeys(
+        {"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots", "jwt_authority_key"},
+        {"issuer_root_crl"}));
     Set(node, "key_type", ca.key_type, ReadKeyType);
     Set(node, "ca_ttl", ca.ca_ttl,
         [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestCaTtl, kLongestCa); });
 
     const bool given = node.Find("issuer_cert") != nullptr || node.Find("issuer_key") != nullptr ||
                        node.Find("upstream_roots") != nullptr;
+    if (const YamlNode* key = node.Find("jwt_authority_key"); key != nullptr && !given) {
+      errors_.Add(key->Fail("jwt_authority_key goes with a given issuer; without one the agent makes its own keys"));
+    }
     if (!given) return;
     ca.given.emplace();
+    Set(node, "jwt_authority_key", ca.given->jwt_authority_key, CheckAbsolutePath);
     const auto read = [&](std::string_view key, std::string& target) {
       if (node.Find(key) == nullptr)
         errors_.Add(node.Fail("{} is missing: a given issuer needs issuer_cert, issuer_key and upstream_roots", key));
@@ -191,10 +183,17 @@ class ConfigReader {
   }
 
   void ReadSvid(const YamlNode& node) {
-    errors_.Add(node.RequireKnownKeys({"x509_ttl", "key_type"}, {"jwt_ttl"}));
+    errors_.Add(node.RequireKnownKeys({"x509_ttl", "jwt_ttl", "key_type"}));
     Set(node, "x509_ttl", config_.svid.x509_ttl,
         [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestSvid, kLongestCa); });
+    Set(node, "jwt_ttl", config_.svid.jwt_ttl,
+        [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestSvid, kLongestJwt); });
     Set(node, "key_type", config_.svid.key_type, ReadKeyType);
+  }
+
+  void ReadOidc(const YamlNode& node) {
+    errors_.Add(node.RequireKnownKeys({"issuer"}));
+    Set(node, "issuer", config_.oidc.issuer, ReadOidcIssuer);
   }
 
   void ReadAttestors(const YamlNode& node) {
@@ -314,6 +313,8 @@ CaOptions CaOptionsOf(const Config& config) {
           .key_type = config.embedded_ca.key_type,
           .ca_ttl = config.embedded_ca.ca_ttl,
           .usual_leaf_ttl = config.svid.x509_ttl,
+          .usual_jwt_ttl = config.svid.jwt_ttl,
+          .jwt_issuer = config.oidc.issuer,
           .given = config.embedded_ca.given};
 }
 

@@ -58,7 +58,12 @@ struct EmbeddedCaConfig {
 
 struct SvidConfig {
   std::chrono::seconds x509_ttl = std::chrono::hours(1);
+  std::chrono::seconds jwt_ttl = std::chrono::minutes(5);
   KeyType key_type = KeyType::kEcP256;
+};
+
+struct OidcConfig {
+  std::string issuer;  // an https URL, which JWT-SVIDs name; empty: they name none
 };
 
 struct AttestorsConfig {
@@ -99,6 +104,7 @@ struct Config {
   AdminSocketConfig admin_socket;
   EmbeddedCaConfig embedded_ca;
   SvidConfig svid;
+  OidcConfig oidc;
   AttestorsConfig attestors;
   std::vector<std::string> registry_paths = {"/etc/lanyard/registry.d"};
   AuditConfig audit;

@@ -190,6 +190,7 @@ class Agreement {
     check(config_.embedded_ca.given->issuer_cert, "issuer_cert");
     check(config_.embedded_ca.given->issuer_key, "issuer_key");
     check(config_.embedded_ca.given->upstream_roots, "upstream_roots");
+    check(config_.embedded_ca.given->jwt_authority_key, "jwt_authority_key");
   }
 
   // The next root signs from five sixths of a root's life on, so an SVID of at most a sixth never outlives its root.
@@ -197,8 +198,15 @@ class Agreement {
     if (config_.embedded_ca.given || !Read({"svid", "x509_ttl"}) || !Read({"identity_source", "embedded_ca", "ca_ttl"}))
       return;
     const auto longest = config_.embedded_ca.ca_ttl / 6;
+    const YamlNode* svid = root_.Find("svid");
+    // The default is cut short where it does not fit; a value that somebody wrote is meant
+    const YamlNode* jwt_ttl = svid != nullptr && Read({"svid", "jwt_ttl"}) ? svid->Find("jwt_ttl") : nullptr;
+    if (jwt_ttl != nullptr && config_.svid.jwt_ttl > longest) {
+      errors_.Add(jwt_ttl->Fail("svid.jwt_ttl {} is longer than a sixth of ca_ttl {}",
+                                FormatDuration(config_.svid.jwt_ttl), FormatDuration(config_.embedded_ca.ca_ttl)));
+    }
     if (config_.svid.x509_ttl <= longest) return;
-    const YamlNode* ttl = root_.Find("svid") != nullptr ? root_.Find("svid")->Find("x509_ttl") : nullptr;
+    const YamlNode* ttl = svid != nullptr ? svid->Find("x509_ttl") : nullptr;
     const YamlNode& at = ttl != nullptr ? *ttl : Locate(root_, {"identity_source", "embedded_ca", "ca_ttl"});
     errors_.Add(
         at.Fail("svid.x509_ttl {} is longer than a sixth of ca_ttl {}; shorten it to {} or lengthen ca_ttl to {}",

@@ -38,7 +38,8 @@ admin_socket:
   other_pid_namespaces: {admin_namespaces}
 
 # Who signs. The embedded authority makes roots of its own and replaces them in time. In place of key_type and ca_ttl an intermediate
-# that somebody else issued can be given, as PEM files: issuer_cert (and its issuers in turn), issuer_key, upstream_roots.
+# that somebody else issued can be given, as PEM files: issuer_cert (and its issuers in turn), issuer_key, upstream_roots, and
+# jwt_authority_key, which signs tokens; without the last one no JWT-SVIDs and WIT-SVIDs are issued.
 identity_source:
   embedded_ca:
     # ec-p256, ec-p384, rsa-2048 or rsa-4096
@@ -49,8 +50,13 @@ identity_source:
 # What workloads get, unless their entry asks for less.
 svid:
   x509_ttl: {x509_ttl}
+  jwt_ttl: {jwt_ttl}
   # as for embedded_ca
   key_type: {svid_key_type}
+
+# What JWT-SVIDs say as their issuer, an https URL; without it they name none.
+oidc:
+  issuer: "{oidc_issuer}"
 
 # How callers are recognized. These two are always on.
 attestors:
@@ -123,6 +129,7 @@ std::string ConfigExample() {
       fmt::arg("ca_key_type", KeyTypeName(config.embedded_ca.key_type)),
       fmt::arg("ca_ttl", FormatDuration(config.embedded_ca.ca_ttl)),
       fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
+      fmt::arg("jwt_ttl", FormatDuration(config.svid.jwt_ttl)), fmt::arg("oidc_issuer", config.oidc.issuer),
       fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
       fmt::arg("unix_executable", config.attestors.unix_executable),
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),

@@ -43,10 +43,13 @@ void CheckLimits(const Config& config) {
   Require(config.workload_socket.path != config.admin_socket.path);
   Require(config.workload_socket.mode <= 0777 && config.admin_socket.mode <= 0777);
   Require(config.svid.x509_ttl >= seconds(5));
+  Require(config.svid.jwt_ttl >= seconds(5) && config.svid.jwt_ttl <= hours(24));
+  Require(config.oidc.issuer.empty() || config.oidc.issuer.starts_with("https://"));
   if (config.embedded_ca.given) {
     for (const auto& path : {config.embedded_ca.given->issuer_cert, config.embedded_ca.given->issuer_key,
                              config.embedded_ca.given->upstream_roots})
       CheckPath(path, SIZE_MAX);
+    if (const std::string& key = config.embedded_ca.given->jwt_authority_key; !key.empty()) CheckPath(key, SIZE_MAX);
   } else {
     Require(config.embedded_ca.ca_ttl > config.svid.x509_ttl);
   }

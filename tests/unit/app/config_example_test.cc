@@ -27,6 +27,8 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->svid.key_type, defaults.svid.key_type);
   EXPECT_EQ(example->attestors.unix_executable, defaults.attestors.unix_executable);
   EXPECT_EQ(example->registry_paths, defaults.registry_paths);
+  EXPECT_EQ(example->svid.jwt_ttl, defaults.svid.jwt_ttl);
+  EXPECT_EQ(example->oidc.issuer, defaults.oidc.issuer);
   EXPECT_EQ(example->limits.connections_per_uid, defaults.limits.connections_per_uid);
   EXPECT_EQ(example->limits.attestation_timeout, defaults.limits.attestation_timeout);
   EXPECT_EQ(example->audit.path, defaults.audit.path);
@@ -60,7 +62,11 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "issuer_key",
                           "upstream_roots",
                           "svid",
+                          "jwt_authority_key",
                           "x509_ttl",
+                          "jwt_ttl",
+                          "oidc",
+                          "issuer",
                           "attestors",
                           "unix",
                           "executable",

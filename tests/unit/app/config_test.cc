@@ -129,19 +129,15 @@ TEST(ConfigTest, SuggestsTheKeyThatWasMeant) {
 }
 
 TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
-  for (const std::string key : {"oidc", "tiers", "decisions", "federation"}) {
+  for (const std::string key : {"tiers", "decisions", "federation"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
   for (const std::string key : {"systemd", "docker", "containerd", "kubernetes", "plugins"}) {
     EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
-  EXPECT_THAT(ErrorsOfRest("svid:\n  jwt_ttl: 5m\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
-  for (const std::string key : {"issuer_root_crl", "jwt_authority_key"}) {
-    EXPECT_THAT(ErrorsOfRest("identity_source:\n  embedded_ca:\n    " + key + ": /x\n"),
-                ElementsAre(At("4:5", "not supported yet")))
-        << key;
-  }
+  EXPECT_THAT(ErrorsOfRest("identity_source:\n  embedded_ca:\n    issuer_root_crl: /x\n"),
+              ElementsAre(At("4:5", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("limits:\n  crl_push_interval: 1s\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("state:\n  etcd: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   for (const std::string key : {"authzen", "ext_authz", "bundle", "broker"}) {
@@ -207,6 +203,43 @@ TEST(ConfigTest, AGivenIssuerIsCompleteAndExcludesOwnRoots) {
                   "identity_source:\n  embedded_ca: {issuer_cert: /a, issuer_key: /b, upstream_roots: /c, ca_ttl: 24h, "
                   "key_type: ec-p256}\n"),
               ElementsAre(At("3:70", "no meaning with a given issuer"), At("3:83", "no meaning with a given issuer")));
+}
+
+TEST(ConfigTest, AKeyForTokensGoesWithAGivenIssuer) {
+  const auto config = ParseRest(
+      "identity_source:\n  embedded_ca: {issuer_cert: /a, issuer_key: /b, upstream_roots: /c, jwt_authority_key: "
+      "/d}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(CaOptionsOf(*config).given->jwt_authority_key, "/d");
+  EXPECT_THAT(ErrorsOfRest("identity_source:\n  embedded_ca:\n    jwt_authority_key: /d\n"),
+              ElementsAre(At("4:5", "goes with a given issuer")));
+  EXPECT_THAT(
+      ErrorsOfRest("workload_socket: {path: /srv/w/workload.sock}\nidentity_source: {embedded_ca: {issuer_cert: "
+                   "/a, issuer_key: /b, upstream_roots: /c, jwt_authority_key: /srv/w/k}}\n"),
+      ElementsAre(At("3:86", "jwt_authority_key is in or under")));
+}
+
+TEST(ConfigTest, TheLifeOfATokenIsBoundedByThatOfItsKey) {
+  EXPECT_EQ(CaOptionsOf(*ParseRest("svid: {jwt_ttl: 90s}\n")).usual_jwt_ttl, std::chrono::seconds(90));
+  EXPECT_THAT(ErrorsOfRest("svid: {jwt_ttl: 4s}\n"), ElementsAre(At("2:8", "too short")));
+  EXPECT_THAT(ErrorsOfRest("svid: {jwt_ttl: 25h}\n"), ElementsAre(At("2:8", "too long")));
+  const std::string ca = "identity_source: {embedded_ca: {ca_ttl: 1h}}\n";
+  EXPECT_TRUE(ParseRest(ca + "svid: {x509_ttl: 60s, jwt_ttl: 10m}\n").ok());
+  EXPECT_THAT(ErrorsOfRest(ca + "svid: {x509_ttl: 60s, jwt_ttl: 11m}\n"),
+              ElementsAre(At("3:23", "a sixth of ca_ttl 1h")));
+  EXPECT_TRUE(ParseRest("identity_source: {embedded_ca: {ca_ttl: 60s}}\nsvid: {x509_ttl: 10s}\n").ok())
+      << "the default is no reason to refuse a short ca_ttl";
+}
+
+TEST(ConfigTest, AnOidcIssuerIsAnHttpsUrl) {
+  EXPECT_EQ(CaOptionsOf(*ParseRest("oidc: {issuer: \"https://oidc.example.org/a\"}\n")).jwt_issuer,
+            "https://oidc.example.org/a");
+  EXPECT_EQ(CaOptionsOf(*ParseRest("oidc: {issuer: \"\"}\n")).jwt_issuer, "");
+  for (const char* bad :
+       {"http://oidc.example.org", "https://", "oidc.example.org", "https://a?b", "https://a#b", "https://a b"}) {
+    EXPECT_THAT(ErrorsOfRest(fmt::format("oidc: {{issuer: \"{}\"}}\n", bad)), ElementsAre(At("2:8", "https URL")))
+        << bad;
+  }
 }
 
 TEST(ConfigTest, TheAdminSocketsModeFollowsFromItsGroup) {
