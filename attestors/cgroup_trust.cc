@@ -25,28 +25,6 @@ bool CouldWrite(const struct statx& file, const ProcStatus& caller) {
 
 constexpr unsigned kWanted = STATX_MODE | STATX_UID | STATX_GID | STATX_TYPE;
 
-struct HierarchyRoot {
-  std::string path;
-  bool writable;  // by the caller
-};
-
-// The directory that shows the root of the cgroup's hierarchy.
-Result<HierarchyRoot> FindHierarchy(const CgroupMembership& cgroup, const ProcStatus& caller,
-                                    const MountTable& mounts) {
-  for (const Mount& mount : mounts.cgroups) {
-    const bool holds = cgroup.v2()
-                           ? mount.fs_type == "cgroup2"
-                           : mount.fs_type == "cgroup" && HasMountOption(mount.super_options, cgroup.controllers[0]);
-    if (!holds || mount.root != "/") continue;
-    struct statx info {};
-    if (statx(AT_FDCWD, mount.mount_point.c_str(), AT_SYMLINK_NOFOLLOW, kWanted | STATX_MNT_ID, &info) != 0) continue;
-    // Another file system may be mounted on top of it: then the path leads there.
-    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id)
-      return HierarchyRoot{mount.mount_point, CouldWrite(info, caller)};
-  }
-  return Error(StatusCode::kFailedPrecondition, "the hierarchy is not mounted from its root where the node agent runs");
-}
-
 Result<bool> CallerCouldWrite(const std::string& path, const ProcStatus& caller) {
   struct statx info {};
   if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, kWanted, &info) != 0)
@@ -68,10 +46,11 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
   }
   if (caller.uid.effective == 0) return CgroupTrust::kTrusted;
 
-  Result<HierarchyRoot> root = FindHierarchy(cgroup, caller, mounts);
+  Result<std::string> root = CgroupRoot(cgroup, mounts);
   if (!root.ok()) return Annotate(root.status(), "check who may write cgroup {}", cgroup.path);
-  if (root->writable) return CgroupTrust::kCallerCouldWriteIt;
-  std::string path = root->path;
+  std::string path = *std::move(root);
+  ASSIGN_OR_RETURN(const bool root_writable, CallerCouldWrite(path, caller));
+  if (root_writable) return CgroupTrust::kCallerCouldWriteIt;
   std::string_view rest = cgroup.path == "/" ? std::string_view() : std::string_view(cgroup.path);
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('/', 1), rest.size());

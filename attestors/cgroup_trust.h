@@ -10,8 +10,8 @@
 // Thread: any. Never blocks: cgroupfs has no server behind it.
 #pragma once
 
-#include "attestors/mounts.h"
-#include "attestors/procfs.h"
+#include "node_agent/base/mounts.h"
+#include "node_agent/base/procfs.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {

@@ -21,8 +21,8 @@
 #include <unordered_map>
 
 #include "attestors/blocking_jobs.h"
-#include "attestors/mounts.h"
 #include "attestors/subject.h"
+#include "node_agent/base/mounts.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {

@@ -9,8 +9,8 @@
 #include <optional>
 #include <string>
 
-#include "attestors/mounts.h"
 #include "attestors/subject.h"
+#include "node_agent/base/mounts.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {

@@ -9,10 +9,10 @@
 
 #include "attestors/blocking_jobs.h"
 #include "attestors/executable_hash.h"
-#include "attestors/mounts.h"
 #include "attestors/name_lookup.h"
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
+#include "node_agent/base/mounts.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {

@@ -9,6 +9,7 @@
 
 #include "attestors/ancestry.h"
 #include "attestors/cgroup_trust.h"
+#include "attestors/executable_path.h"
 #include "attestors/gathering.h"
 
 namespace lanyard {

@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include "attestors/procfs.h"
 #include "attestors/wanted_kinds.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/process.h"
+#include "node_agent/base/procfs.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {
@@ -69,7 +69,8 @@ Result<FileVersion> StatFile(int directory, const char* name, int flags);
 
 // What the links below /proc/PID say about the program that runs.
 struct Executable {
-  std::string link;  // text of /proc/PID/exe; a path only under the conditions of PathInOwnNamespace (mounts.h)
+  std::string
+      link;  // text of /proc/PID/exe; a path only under the conditions of PathInOwnNamespace (executable_path.h)
   FileVersion file;
   uint64_t mount_id = 0;         // as in mountinfo; may be reused
   uint64_t mount_namespace = 0;  // the process's, by inode number

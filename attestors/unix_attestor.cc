@@ -1,5 +1,6 @@
 #include "attestors/unix_attestor.h"
 
+#include "attestors/executable_path.h"
 #include "attestors/gathering.h"
 
 namespace lanyard {

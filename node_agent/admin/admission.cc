@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "attestors/procfs.h"
 #include "node_agent/base/file.h"
+#include "node_agent/base/procfs.h"
 
 namespace lanyard {
 namespace {

@@ -1,8 +1,8 @@
 // The kernel's texts about a process: no id, number or path comes out that does not stand in the text, what is accepted
 // can be written down again in the kernel's form and read back the same, two readers of one text agree, and every error
 // says something.
-#include "attestors/procfs.h"
 #include "node_agent/base/process.h"
+#include "node_agent/base/procfs.h"
 #include "tests/fuzz/fuzzing.h"
 
 namespace lanyard {

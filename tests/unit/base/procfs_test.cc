@@ -1,4 +1,4 @@
-#include "attestors/procfs.h"
+#include "node_agent/base/procfs.h"
 
 #include <gtest/gtest.h>
 

@@ -1,16 +1,25 @@
-#include "attestors/mounts.h"
+#include "node_agent/base/mounts.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "attestors/selector.h"
+#include <climits>
+
 #include "node_agent/base/file.h"
 
 namespace lanyard {
 namespace {
 
 constexpr size_t kMaxMountInfo = size_t{64} * 1024 * 1024;  // 100,000 mounts of PATH_MAX/8 each
+
+Result<uint64_t> OwnNamespace(std::string_view kind) {
+  char link[PATH_MAX];
+  const ssize_t length = readlink(fmt::format("/proc/self/ns/{}", kind).c_str(), link, sizeof link);
+  if (length < 0) return ErrnoStatus(errno, fmt::format("read link /proc/self/ns/{}", kind));
+  return ParseNamespaceLink(kind, std::string_view(link, static_cast<size_t>(length)));
+}
 
 Result<std::shared_ptr<const MountTable>> ReadTable() {
   auto table = std::make_shared<MountTable>();
@@ -21,11 +30,8 @@ Result<std::shared_ptr<const MountTable>> ReadTable() {
     const uint64_t id = mount.id;
     table->by_id.insert_or_assign(id, std::move(mount));
   }
-  ASSIGN_OR_RETURN(const ProcDir self, ProcDir::Open(getpid()));
-  ASSIGN_OR_RETURN(const std::string mount_link, self.ReadLink("ns/mnt"));
-  ASSIGN_OR_RETURN(table->own_mount_namespace, ParseNamespaceLink("mnt", mount_link));
-  ASSIGN_OR_RETURN(const std::string user_link, self.ReadLink("ns/user"));
-  ASSIGN_OR_RETURN(table->own_user_namespace, ParseNamespaceLink("user", user_link));
+  ASSIGN_OR_RETURN(table->own_mount_namespace, OwnNamespace("mnt"));
+  ASSIGN_OR_RETURN(table->own_user_namespace, OwnNamespace("user"));
   return std::shared_ptr<const MountTable>(std::move(table));
 }
 
@@ -56,14 +62,19 @@ Result<std::shared_ptr<const MountTable>> OwnMounts::Current() {
   return table_;
 }
 
-std::optional<std::string> PathInOwnNamespace(const Executable& executable, const MountTable& mounts) {
-  if (executable.mount_namespace != mounts.own_mount_namespace) return std::nullopt;
-  if (mounts.Find(executable.mount_id) == nullptr) return std::nullopt;
-  // The kernel appends " (deleted)" to the name of an unlinked file; a file may also really be called that: neither
-  // counts.
-  if (executable.link.ends_with(" (deleted)")) return std::nullopt;
-  if (!executable.link.starts_with('/') || !FitsInSelector(executable.link)) return std::nullopt;
-  return executable.link;
+Result<std::string> CgroupRoot(const CgroupMembership& cgroup, const MountTable& mounts) {
+  for (const Mount& mount : mounts.cgroups) {
+    const bool holds = cgroup.v2()
+                           ? mount.fs_type == "cgroup2"
+                           : mount.fs_type == "cgroup" && HasMountOption(mount.super_options, cgroup.controllers[0]);
+    if (!holds || mount.root != "/") continue;
+    struct statx info {};
+    if (statx(AT_FDCWD, mount.mount_point.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &info) != 0)
+      continue;
+    // Another file system may be mounted on top of it: then the path leads there.
+    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id) return mount.mount_point;
+  }
+  return Error(StatusCode::kFailedPrecondition, "the hierarchy is not mounted from its root where the node agent runs");
 }
 
 }  // namespace lanyard

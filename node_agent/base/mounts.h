@@ -9,14 +9,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "attestors/procfs.h"
-#include "attestors/subject.h"
 #include "node_agent/base/fd.h"
+#include "node_agent/base/procfs.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {
@@ -41,10 +39,7 @@ class OwnMounts {
   std::shared_ptr<const MountTable> table_;
 };
 
-// The path of the program, if it can be believed: the process is in the node agent's own mount namespace, and so is the
-// mount that the file is on. Both are asked because a file of a foreign namespace can be executed here through a
-// descriptor, and then the kernel writes its path as it is there: a bind mount over anything. No value also for a
-// deleted file, and for a name that does not fit in a selector.
-std::optional<std::string> PathInOwnNamespace(const Executable& executable, const MountTable& mounts);
+// The directory of ours that shows the root of the hierarchy in which `cgroup` lies. FailedPrecondition when none does.
+Result<std::string> CgroupRoot(const CgroupMembership& cgroup, const MountTable& mounts);
 
 }  // namespace lanyard
