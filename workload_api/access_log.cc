@@ -53,6 +53,10 @@ void AccessLog::Grant(std::vector<AuditRecord> records, AuditLog::Done done) {
 
 void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view found) {
   ++denials_;
+  Record(std::move(record), why, found);
+}
+
+void AccessLog::Record(AuditRecord record, const Status& why, std::string_view found) {
   record.decision = AuditDecision::kDeny;
   record.reason = std::string(Message(why));
   const AuditCaller caller = record.caller.value_or(AuditCaller());

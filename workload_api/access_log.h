@@ -35,6 +35,8 @@ class AccessLog {
   void Grant(std::vector<AuditRecord> records, AuditLog::Done done);
   // `record` has kind, caller and resource; `why` is what the caller is told, `found` what it is not.
   void Deny(AuditRecord record, const Status& why, std::string_view found);
+  // The same for a caller that nobody knows, since it is above a limit; `who` is its account. Not among denials().
+  void Refuse(AuditRecord record, const Status& why, std::string_view who) { Record(std::move(record), why, who); }
   // The end of what was granted.
   void Release(AuditRecord record) { audit_.Append(std::move(record)); }
 
@@ -51,6 +53,7 @@ class AccessLog {
   };
   using Key = std::tuple<uid_t, std::string>;
 
+  void Record(AuditRecord record, const Status& why, std::string_view found);
   size_t KindsOf(uid_t uid) const;
   void SetAlarm();
 

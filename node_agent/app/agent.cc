@@ -12,6 +12,8 @@
 namespace lanyard {
 namespace {
 
+constexpr unsigned kOperators = 32;  // connections to the admin socket
+
 std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostTools& tools) {
   std::vector<std::unique_ptr<Attestor>> attestors;
   attestors.push_back(MakeUnixAttestor({.executable = config.attestors.unix_executable}, tools));
@@ -45,6 +47,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
       ca_record_(*ca_, *audit_),
       source_(ca_->source(), *state_, *audit_, clock),
       tools_(loop, clock),
+      caller_cgroups_(tools_.mounts),
       attestors_(loop, clock, MakeAttestors(config_, tools_)),
       svids_(source_, loop, clock, SvidOptionsOf(config_), MakeRandom()),
       hub_(svids_, source_, clock),
@@ -149,11 +152,29 @@ Status Agent::ServeWorkloads() {
   RETURN_IF_ERROR(AddReflection(methods, {"SpiffeWorkloadAPI", "grpc.health.v1.Health"}));
   RpcServerOptions options{
       .socket = {.path = config_.workload_socket.path, .mode = config_.workload_socket.mode},
-      .listener = {.name = "workload", .max_connections_per_uid = config_.limits.connections_per_uid}};
+      .listener = {.name = "workload",
+                   .account_of = [this](const PeerProcess& peer) { return caller_cgroups_.AccountOf(peer); },
+                   .on_refused =
+                       [this](const PeerProcess& peer, const Account& account, const Status& why) {
+                         RecordAboveLimit(peer, account, config_.workload_socket.path, why);
+                       }},
+      .limits = config_.limits.per_caller,
+      .on_refused =
+          [this](const Call& call, const Status& why) {
+            RecordAboveLimit(call.connection()->peer, *call.connection()->account, std::string(call.method()), why);
+          }};
   if (auto fd = manager_.TakeSocket("workload")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(workload_server_,
                    RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), std::move(methods)));
   return OkStatus();
+}
+
+void Agent::RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource,
+                             const Status& why) {
+  AuditRecord record{.kind = AuditKind::kFetch,
+                     .caller = AuditCaller{.pid = peer.process->pid(), .uid = peer.uid, .selectors = {}},
+                     .resource = std::move(resource)};
+  access_.Refuse(std::move(record), why, account.name.own);
 }
 
 Status Agent::ServeAdmin() {
@@ -168,8 +189,7 @@ Status Agent::ServeAdmin() {
                                       .group = admission.group,
                                       .directory_mode = config_.admin_socket.directory_mode()},
                            .listener = {.name = "admin",
-                                        .max_connections = 32,
-                                        .max_connections_per_uid = 32,
+                                        .max_connections = kOperators,
                                         .admit = [this, admission](const PeerProcess& peer) {
                                           Status admitted = admission.Check(peer);
                                           if (!admitted.ok()) {
@@ -178,7 +198,8 @@ Status Agent::ServeAdmin() {
                                             access_.Deny(std::move(record), admitted, "");
                                           }
                                           return admitted;
-                                        }}};
+                                        }},
+                           .limits = {.connections = kOperators}};
   if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(admin_server_,
                    RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), AdminMethods(admin_)));

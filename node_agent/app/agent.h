@@ -21,6 +21,7 @@
 #include "node_agent/base/loop_delay.h"
 #include "node_agent/base/service_manager.h"
 #include "node_agent/identity/recording_source.h"
+#include "node_agent/rpc/caller_cgroup.h"
 #include "node_agent/rpc/engine.h"
 #include "node_agent/rpc/health.h"
 #include "node_agent/rpc/server.h"
@@ -58,6 +59,8 @@ class Agent {
   void RecordRegistry();
   Status ServeWorkloads();
   Status ServeAdmin();
+  // Puts on record that somebody is above a limit, before it is known who that is.
+  void RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource, const Status& why);
   Status ServeEndpoints();
   void OnConfig(const Result<Config>& config);
   // Makes what can be in force so; says what is and what is not.
@@ -88,6 +91,7 @@ class Agent {
   CaRecord ca_record_;
   RecordingSource source_;
   HostTools tools_;
+  CallerCgroups caller_cgroups_;
   AttestorSet attestors_;
   SvidCache svids_;
   UpdateHub hub_;

@@ -48,7 +48,7 @@ std::string Agent::TakeOver(const Config& config) {
   workload_.caller.attestation_timeout = config_.limits.attestation_timeout;
   admin_.facts.environment = std::string(EnvironmentName(config_.environment));
   audit_->SetOptions(AuditOptionsOf(config_));
-  workload_server_->LimitPerUid(config_.limits.connections_per_uid);
+  workload_server_->SetLimits(config_.limits.per_caller);
   const auto changed = [&](std::string_view prefix) {
     return std::any_of(reload.taken_over.begin(), reload.taken_over.end(),
                        [&](const std::string& key) { return key.starts_with(prefix); });

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "node_agent/base/duration.h"
 #include "node_agent/rpc/peer_process.h"
 
 namespace lanyard {
@@ -38,14 +39,31 @@ void AddKernel(std::vector<HealthFinding>& findings) {
   }
 }
 
-void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server) {
+// A limit that was met once is no news for ever: what happened lately is told, the metrics count the rest.
+constexpr std::chrono::minutes kLately{15};
+
+void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server, MonoTime now) {
   const RpcServerStats stats = server.stats();
-  if (stats.connections.refused_limit == 0) return;
+  if (stats.last_refused && now - *stats.last_refused <= kLately) {
+    std::string limits;
+    uint64_t refused = 0;
+    for (size_t limit = 0; limit < kCallerLimitNames.size(); ++limit) {
+      if (stats.refused[limit] == 0) continue;
+      limits += fmt::format("{}limits.per_caller.{}", limits.empty() ? "" : ", ", kCallerLimitNames[limit]);
+      refused += stats.refused[limit];
+    }
+    findings.push_back({"listener", HealthLevel::kDegraded,
+                        fmt::format("{} connections and calls were refused above the limits since start-up, the last "
+                                    "one less than {} ago; {} connections are open now",
+                                    refused, FormatDuration(kLately), stats.connections.open),
+                        fmt::format("see whose in the log; if it is legitimate, raise what was reached: {}", limits)});
+  }
+  if (stats.connections.refused_full == 0) return;
   findings.push_back(
       {"listener", HealthLevel::kDegraded,
-       fmt::format("{} connections were refused above the limits since start-up; {} are open now",
-                   stats.connections.refused_limit, stats.connections.open),
-       "see which uid in the log; raise limits.connections_per_uid or the limit of open files if it is legitimate"});
+       fmt::format("{} connections were refused since start-up because no more fit; {} are open now",
+                   stats.connections.refused_full, stats.connections.open),
+       "raise the limit of open files (LimitNOFILE=); see whose they are in the log"});
 }
 
 }  // namespace
@@ -84,7 +102,7 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
     findings.push_back({"registry", HealthLevel::kDegraded, problem,
                         "repair it (lanyard registry check); until then the last good state is in force"});
   }
-  if (sources.workload != nullptr) AddListener(findings, *sources.workload);
+  if (sources.workload != nullptr) AddListener(findings, *sources.workload, sources.now);
   AddKernel(findings);
   std::stable_sort(findings.begin(), findings.end(),
                    [](const HealthFinding& a, const HealthFinding& b) { return a.level > b.level; });

@@ -21,6 +21,7 @@ namespace lanyard {
 enum class AuthorityAtStart { kThere, kMissing };
 
 struct HealthSources {
+  MonoTime now;
   const RegistryStore& registry;
   const CaKeeper& ca;
   AuthorityAtStart authority = AuthorityAtStart::kThere;

@@ -90,13 +90,21 @@ void AddServer(MetricPage& page, const std::string& socket, const RpcServer& ser
       "Connections that were refused: peer (unknown, exited or not admitted) or limit.";
   page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_peer),
                {{"socket", socket}, {"reason", "peer"}});
-  page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_limit),
+  page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_limit + connections.refused_full),
                {{"socket", socket}, {"reason", "limit"}});
-  constexpr std::string_view kEnded = "Connections that the agent ended: exit (of the process) or silent (no call).";
+  constexpr std::string_view kEnded = "Connections that the agent ended: exit (of the process), silent (no call) or limit.";
   page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_exit),
                {{"socket", socket}, {"reason", "exit"}});
   page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_silent),
                {{"socket", socket}, {"reason", "silent"}});
+  page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_limit),
+               {{"socket", socket}, {"reason", "limit"}});
+  for (size_t limit = 0; limit < kCallerLimitNames.size(); ++limit) {
+    page.Counter("lanyard_limit_refusals_total", "Connections and calls that were refused above a limit of one caller.",
+                 Count(stats.refused[limit]), {{"socket", socket}, {"limit", std::string(kCallerLimitNames[limit])}});
+  }
+  page.Gauge("lanyard_limit_accounts", "Callers (cgroups, or users) that limits are kept for.", Count(stats.accounts),
+             {{"socket", socket}});
   page.Gauge("lanyard_calls_live", "Calls that are not over, streams included.", Count(stats.live_calls),
              {{"socket", socket}});
   page.Counter("lanyard_calls_total", "Calls that have come.", Count(stats.calls), {{"socket", socket}});

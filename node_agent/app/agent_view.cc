@@ -14,7 +14,7 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 }  // namespace
 
 std::vector<HealthFinding> Agent::Findings() const {
-  return CollectFindings({*registry_, *ca_, authority_at_start_, svids_, *state_, *audit_, source_,
+  return CollectFindings({clock_.MonoNow(), *registry_, *ca_, authority_at_start_, svids_, *state_, *audit_, source_,
                           waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get()});
 }
 

@@ -4,8 +4,10 @@
 
 #include "node_agent/admin/admission.h"
 #include "node_agent/app/config_checks.h"
+#include "node_agent/app/config_limits.h"
 #include "node_agent/app/config_oidc.h"
 #include "node_agent/app/config_size.h"
+#include "node_agent/app/config_values.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/file.h"
 
@@ -37,26 +39,6 @@ Result<KeyType> ReadKeyType(const YamlNode& node) {
   ASSIGN_OR_RETURN(const std::string text, node.AsString());
   Result<KeyType> type = ParseKeyType(text);
   return type.ok() ? type : node.At(type.status());
-}
-
-// A duration of at least `least` and at most `most`, in whole units of T.
-template <class T>
-Result<T> ReadDuration(const YamlNode& node, T least, T most) {
-  ASSIGN_OR_RETURN(const std::chrono::nanoseconds duration, node.AsDuration());
-  const T rounded = std::chrono::duration_cast<T>(duration);
-  if (rounded != duration)
-    return node.Fail("{} must be a multiple of {}", FormatDuration(duration), FormatDuration(T(1)));
-  if (rounded < least)
-    return node.Fail("{} is too short, the least is {}", FormatDuration(duration), FormatDuration(least));
-  if (rounded > most)
-    return node.Fail("{} is too long, the most is {}", FormatDuration(duration), FormatDuration(most));
-  return rounded;
-}
-
-template <unsigned kLeast, unsigned kMost>
-Result<unsigned> ReadCount(const YamlNode& node) {
-  ASSIGN_OR_RETURN(const int64_t value, node.AsInt(kLeast, kMost));
-  return static_cast<unsigned>(value);
 }
 
 // Empty: off.
@@ -104,7 +86,7 @@ class ConfigReader {
     config_.audit.path = config_.data_dir + "/audit/audit.jsonl";
     Section(root, "audit", &ConfigReader::ReadAudit);
     Section(root, "endpoints", &ConfigReader::ReadEndpoints);
-    Section(root, "limits", &ConfigReader::ReadLimits);
+    if (const YamlNode* limits = root.Find("limits")) ReadLimits(*limits, config_.limits, errors_);
     Section(root, "log", &ConfigReader::ReadLog);
   }
 
@@ -253,14 +235,6 @@ class ConfigReader {
     errors_.Add(node.RequireKnownKeys({"metrics", "health"}, {"authzen", "ext_authz", "bundle", "broker"}));
     Set(node, "metrics", config_.endpoints.metrics, ReadEndpoint);
     Set(node, "health", config_.endpoints.health, ReadEndpoint);
-  }
-
-  void ReadLimits(const YamlNode& node) {
-    errors_.Add(node.RequireKnownKeys({"connections_per_uid", "attestation_timeout"}, {"crl_push_interval"}));
-    Set(node, "connections_per_uid", config_.limits.connections_per_uid, ReadCount<1, 1'000'000>);
-    Set(node, "attestation_timeout", config_.limits.attestation_timeout, [](const YamlNode& timeout) {
-      return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
-    });
   }
 
   void ReadLog(const YamlNode& node) {

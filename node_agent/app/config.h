@@ -25,6 +25,7 @@
 #include "node_agent/identity/ca_keeper.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/entry.h"
+#include "node_agent/rpc/caller_limits.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
 
@@ -71,7 +72,7 @@ struct AttestorsConfig {
 };
 
 struct LimitsConfig {
-  unsigned connections_per_uid = 1000;
+  CallerLimits per_caller;
   std::chrono::milliseconds attestation_timeout = std::chrono::seconds(5);
 };
 

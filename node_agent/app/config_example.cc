@@ -96,8 +96,19 @@ endpoints:
   health: {health}
 
 limits:
-  # Connections that one user may have open at once on the workload socket.
-  connections_per_uid: {connections_per_uid}
+  # For each caller before it is known who it is: for each cgroup (systemd unit, container, all sessions of one user), or for each user
+  # where a process is in no cgroup of its own. What is above a limit is Unavailable, or its connection is closed.
+  per_caller:
+    # open at once
+    connections: {caller_connections}
+    # after as many at once as may be open
+    connections_per_second: {caller_connection_rate}
+    # after as many at once as streams may be open
+    calls_per_second: {caller_call_rate}
+    # calls that have no answer yet
+    calls_in_flight: {caller_in_flight}
+    # calls that are not over, those without an answer included
+    streams: {caller_streams}
   # How long finding out who a caller is may take. What is not known by then is not known, and nothing that depends on it is issued.
   attestation_timeout: {attestation_timeout}
 
@@ -138,7 +149,11 @@ std::string ConfigExample() {
       fmt::arg("audit_sync", SyncPolicyName(config.audit.sync)),
       fmt::arg("audit_rotate", config.audit.rotate_bytes >> 20), fmt::arg("audit_keep", config.audit.keep_files),
       fmt::arg("metrics", config.endpoints.metrics->str()), fmt::arg("health", config.endpoints.health->str()),
-      fmt::arg("connections_per_uid", config.limits.connections_per_uid),
+      fmt::arg("caller_connections", config.limits.per_caller.connections),
+      fmt::arg("caller_connection_rate", config.limits.per_caller.connections_per_second),
+      fmt::arg("caller_call_rate", config.limits.per_caller.calls_per_second),
+      fmt::arg("caller_in_flight", config.limits.per_caller.calls_in_flight),
+      fmt::arg("caller_streams", config.limits.per_caller.streams),
       fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
       fmt::arg("log_level", LogLevelName(config.log.level)),
       fmt::arg("log_format", config.log.format == LogFormat::kText ? "text" : "json"));

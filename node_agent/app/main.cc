@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "node_agent/app/cli.h"
-#include "node_agent/rpc/engine.h"
+#include "node_agent/rpc/grpc_setup.h"
 
 int main(int argc, char** argv) {
   lanyard::PrepareProcessForGrpc();  // before anything touches gRPC, or it has no effect

@@ -1,21 +1,19 @@
 #include "node_agent/rpc/engine.h"
 
-#include <absl/synchronization/mutex.h>
-#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/server_posix.h>
 #include <malloc.h>
 
 #include <algorithm>
 #include <condition_variable>
-#include <cstdlib>
-#include <limits>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
 
 #include "node_agent/base/log.h"
 #include "node_agent/base/thread_name.h"
+#include "node_agent/rpc/fair_lines.h"
+#include "node_agent/rpc/grpc_setup.h"
 #include "node_agent/rpc/load_peak.h"
 #include "node_agent/rpc/server_call.h"
 
@@ -23,31 +21,11 @@ namespace lanyard {
 namespace {
 
 constexpr int kOutstandingRequests = 64;  // with one, honest clients wait tens of milliseconds behind a burst
+constexpr int kBeginsPerRound = 4;        // one or two milliseconds
 constexpr auto kTrimDelay = std::chrono::seconds(1);
 
-// Measured one by one; each is worth memory for an idle stream, or bounds what a client may send.
-void SetChannelArguments(grpc::ServerBuilder& builder) {
-  const std::pair<const char*, int> arguments[] = {
-      {"grpc.max_receive_message_length", 16384},
-      {"grpc.max_metadata_size", 8192},
-      {"grpc.max_concurrent_streams", 100},
-      // Responses hold keys: compressing secrets together with a caller's data leaks.
-      {"grpc.per_message_compression", 0},
-      {"grpc.enable_channelz", 0},
-      {"grpc.http2.hpack_table_size.decoder", 0},
-      {"grpc.http2.hpack_table_size.encoder", 0},
-      // The kernel tells when a peer goes; a stopped one keeps its stream.
-      {"grpc.keepalive_time_ms", std::numeric_limits<int>::max()},
-      {"grpc.http2.bdp_probe", 0},  // pings that measure a network which is not there
-      {"grpc.experimental.tcp_read_chunk_size", 256},
-      {"grpc.experimental.tcp_min_read_chunk_size", 256},
-      {"grpc.experimental.tcp_max_read_chunk_size", 1024},
-      // Clients may keep idle streams alive with a ping every 10 s (the least that Go's client allows itself), also
-      // without a call.
-      {"grpc.keepalive_permit_without_calls", 1},
-      {"grpc.http2.min_ping_interval_without_data_ms", 5000},
-  };
-  for (const auto& [name, value] : arguments) builder.AddChannelArgument(name, value);
+Status ShuttingDown() {
+  return Error(StatusCode::kUnavailable, "agent is shutting down");
 }
 
 // What the polling thread hands to the loop: events in order, with one Post for as many as have gathered.
@@ -198,19 +176,44 @@ class AsyncEngine : public RpcEngine, private CallOwner {
     for (const Inbox::Event& event : events) {
       ServerCall* call = event.tag->call;
       if (event.tag->event == CallEvent::kMatched) {
-        calls_.emplace(call, std::unique_ptr<ServerCall>(call));
-        peak_.Reach(calls_.size());
-        if (Door* door = Find(call->door())) door->door->OnCallBegun(++door->live_calls);
-        if (stopping_) call->Abandon();
+        OnMatched(call);
+      } else if (call->OnEvent(event.tag->event, event.ok)) {
+        over.push_back(call);
       }
-      if (call->OnEvent(event.tag->event, event.ok)) over.push_back(call);
     }
+    BeginSome(over);
     ClearBuried();  // a handler goes before its call
     for (ServerCall* call : over) {
       if (Door* door = Find(call->door())) door->door->OnCallOver(--door->live_calls);
       calls_.erase(call);
     }
     TrimWhenHalved();
+  }
+
+  void OnMatched(ServerCall* call) {
+    calls_.emplace(call, std::unique_ptr<ServerCall>(call));
+    peak_.Reach(calls_.size());
+    if (Door* door = Find(call->door())) door->door->OnCallBegun(++door->live_calls);
+    if (stopping_) call->Abandon();
+    if (call->Enter()) to_begin_.Push(call->connection()->account.get(), call);
+  }
+
+  // One of each account in turn, a few before the loop looks after everything else: beginning a call is most of its
+  // cost, and however many one caller sends at once, another's waits for one of each.
+  void BeginSome(std::vector<ServerCall*>& over) {
+    for (int begun = 0; to_begin_.size() > 0 && (stopping_ || begun < kBeginsPerRound); ++begun) {
+      ServerCall* call = *to_begin_.Pop();
+      if (call->Begin()) over.push_back(call);
+    }
+    if (to_begin_.size() > 0) DrainAgain();
+  }
+
+  void DrainAgain() {
+    {
+      std::lock_guard lock(inbox_->mutex);
+      if (std::exchange(inbox_->posted, true)) return;
+    }
+    PostDrain();
   }
 
   // A handler's destructor may end other calls, so that others are buried meanwhile.
@@ -231,7 +234,7 @@ class AsyncEngine : public RpcEngine, private CallOwner {
       stopping_ = true;
     }
     for (auto& [raw, call] : calls_) call->Abandon();
-    ClearBuried();
+    Drain();
     bool grpc_down = false;
     std::thread stopper([&] {
       server_->Shutdown(std::chrono::system_clock::now());  // returns when every call has been deleted
@@ -268,19 +271,21 @@ class AsyncEngine : public RpcEngine, private CallOwner {
     return {};
   }
 
+  Result<CallPermit> Admit(const ServerCall& call) override {
+    Door* door = Find(call.door());
+    if (door == nullptr) return ShuttingDown();
+    return door->door->Admit(call);
+  }
+
   Result<std::unique_ptr<CallHandler>> MakeHandler(ServerCall& call) override {
     Door* door = Find(call.door());
-    if (door == nullptr) return Error(StatusCode::kUnavailable, "agent is shutting down");
+    if (door == nullptr) return ShuttingDown();
     return door->door->MakeHandler(call);
   }
 
   void Bury(std::unique_ptr<CallHandler> handler) override {
     buried_.push_back(std::move(handler));
-    {
-      std::lock_guard lock(inbox_->mutex);
-      if (std::exchange(inbox_->posted, true)) return;
-    }
-    PostDrain();
+    DrainAgain();
   }
 
   Door* Find(uint64_t id) {
@@ -314,25 +319,13 @@ class AsyncEngine : public RpcEngine, private CallOwner {
   bool stopping_ = false;  // written by the loop thread only
 
   std::unordered_map<ServerCall*, std::unique_ptr<ServerCall>> calls_;  // matched, not yet over
+  FairLines<const Account*, ServerCall*> to_begin_;                     // none is deleted before it was its turn
   std::vector<std::unique_ptr<CallHandler>> buried_;
   LoadPeak peak_;
   std::unique_ptr<Clock::Alarm> trim_alarm_;
 };
 
-// gRPC logs what clients do wrong; they must not fill our log with it.
-void LogFromGrpc(gpr_log_func_args* line) {
-  LANYARD_LOG_DEBUG("grpc: {}", line->message);
-}
-
 }  // namespace
-
-void PrepareProcessForGrpc() {
-  // On by default; keeps an 8 kB slice for each connection. There is no other thread yet.
-  setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 1);  // NOLINT(concurrency-mt-unsafe)
-  // Debian builds abseil with the graph of locks switched on.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
-  gpr_set_log_function(LogFromGrpc);
-}
 
 Result<std::unique_ptr<RpcEngine>> RpcEngine::Start(EventLoop& loop, Clock& clock) {
   auto engine = std::make_unique<AsyncEngine>(loop, clock);

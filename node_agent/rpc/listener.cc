@@ -7,14 +7,14 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "node_agent/base/log.h"
-#include "node_agent/base/process_exit_watcher.h"
 #include "node_agent/base/uv_handle.h"
+#include "node_agent/rpc/caller_cgroup.h"
+#include "node_agent/rpc/fair_lines.h"
 #include "node_agent/rpc/log_limiter.h"
-#include "node_agent/rpc/user_lines.h"
+#include "node_agent/rpc/peer_exits.h"
 
 namespace lanyard {
 namespace {
@@ -30,26 +30,28 @@ constexpr auto kForcedSweepEvery = std::chrono::milliseconds(100);
 
 class UvListener : public Listener {
  public:
-  UvListener(EventLoop& loop, Clock& clock, PeerResources& resources, PeerSocket socket, ListenerOptions options,
-             HandOver hand_over)
+  UvListener(EventLoop& loop, Clock& clock, PeerResources& resources, AccountTable& accounts, PeerSocket socket,
+             ListenerOptions options, HandOver hand_over)
       : loop_(loop),
         clock_(clock),
         resources_(resources),
+        accounts_(accounts),
         socket_(std::move(socket)),
         options_(std::move(options)),
         hand_over_(std::move(hand_over)) {
     const size_t all = resources_.fds.size();
-    if (options_.max_connections == 0) options_.max_connections = all > 2 * kOtherSockets ? all - kOtherSockets : all;
+    if (options_.max_connections == 0) {
+      options_.max_connections = all > 2 * kOtherSockets ? all - kOtherSockets : all;
+      accounts_.CapConnections(std::max<size_t>(1, options_.max_connections / 2));
+    }
     options_.max_connections = std::min(options_.max_connections, all);
-    if (options_.max_connections_per_uid == 0)
-      options_.max_connections_per_uid = std::max<size_t>(1, options_.max_connections / 2);
   }
 
   // Nobody is left who would answer on them.
   ~UvListener() override {
-    for (const auto& [fd, connection] : table_) {
+    for (const auto& [fd, entry] : table_) {
       const Result<uint64_t> cookie = SocketCookie(fd);
-      if (cookie.ok() && *cookie == connection->cookie) shutdown(fd, SHUT_RDWR);
+      if (cookie.ok() && *cookie == entry.connection->cookie) shutdown(fd, SHUT_RDWR);
     }
   }
 
@@ -70,7 +72,8 @@ class UvListener : public Listener {
     if (found == table_.end()) return nullptr;
     // Entries are swept late: the number may be a connection of another socket by now.
     const Result<uint64_t> cookie = SocketCookie(fd);
-    return cookie.ok() && *cookie == found->second->cookie ? found->second : nullptr;
+    const ConnectionPtr& connection = found->second.connection;
+    return cookie.ok() && *cookie == connection->cookie ? connection : nullptr;
   }
 
   void StopAccepting() override {
@@ -79,7 +82,15 @@ class UvListener : public Listener {
     socket_.Close();
   }
 
-  void LimitPerUid(size_t most) override { options_.max_connections_per_uid = most; }
+  void EndFlooded(const Connection& connection) override {
+    if (!Shut(connection)) return;
+    ++stats_.ended_limit;
+    LogLimited(
+        connection.account->name.own, "flooded",
+        fmt::format("ended a connection of {}, which is shut out for a while: too many of its calls were refused",
+                    connection.account->name.own));
+  }
+
   ListenerStats stats() const override {
     ListenerStats stats = stats_;
     stats.open = table_.size();  // only this thread changes the table
@@ -87,16 +98,17 @@ class UvListener : public Listener {
   }
 
  private:
-  using Table = std::map<int, ConnectionPtr>;  // by fd, so that a sweep can go on where it stopped
-  struct Process {
-    std::unique_ptr<ProcessExitWatch> watch;
-    std::vector<int> fds;
+  struct Entry {
+    ConnectionPtr connection;
+    Permit permit;
   };
-
-  // Accepted, and in the line of its user.
+  using Table = std::map<int, Entry>;  // by fd, so that a sweep can go on where it stopped
+  // Accepted, and in the line of its account.
   struct Waiting {
     UniqueFd fd;
     PeerProcess peer;
+    AccountPtr account;
+    Permit permit;
   };
 
   void OnReadable() {
@@ -115,14 +127,14 @@ class UvListener : public Listener {
       if (errno != EMFILE && errno != ENFILE) return;  // EAGAIN: all done; ENOMEM and the like: the loop comes back
       // Without a free number the connection would wait in the queue and wake us for ever: take it on the spare and let
       // it go.
-      if (!spare_) return Limit("no file descriptor left, not even the spare one", 0, "fds");
+      if (!spare_) return Full("no file descriptor left, not even the spare one", "", "fds");
       spare_.reset();
       UniqueFd dropped(accept4(socket_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
       const bool took_one = static_cast<bool>(dropped);
       dropped.reset();
       OpenSpare();
       if (!took_one) return;
-      Limit("no file descriptor left", 0, "fds");
+      Full("no file descriptor left", "", "fds");
     }
   }
 
@@ -134,17 +146,25 @@ class UvListener : public Listener {
       ++stats_.refused_peer;
       // A client that has gone already is no news.
       if (peer.status().code() != StatusCode::kNotFound)
-        LogLimited(uid, CodeName(peer.status().code()), Message(peer.status()));
+        Refused(fmt::format("uid {}", uid), CodeName(peer.status().code()), Message(peer.status()));
       return;
     }
     SweepSome(kSweepOnAccept);
-    if (!HasRoomFor(uid)) return;
+    AccountPtr account = accounts_.Find(options_.account_of ? options_.account_of(*peer) : AccountOfUid(uid));
+    if (!HasRoomFor(*account)) return;
+    Result<Permit> permit = accounts_.Connect(account);
+    if (!permit.ok()) {
+      ++stats_.refused_limit;
+      if (options_.on_refused) return options_.on_refused(*peer, *account, permit.status());
+      return Refused(account->name.own, "account", Message(permit.status()));
+    }
     Result<UniqueFd> fd = resources_.fds.Move(std::move(accepted));
-    if (!fd.ok()) return Limit(Message(fd.status()), uid, "window");
-    waiting_.Push(uid, {*std::move(fd), *std::move(peer)});
+    if (!fd.ok()) return Full(Message(fd.status()), account->name.own, "window");
+    const Account* owner = account.get();
+    waiting_.Push(owner, {*std::move(fd), *std::move(peer), std::move(account), *std::move(permit)});
   }
 
-  // One of each user in turn: the kernel's queue is first come, first served, and one user can fill it.
+  // One of each account in turn: the kernel's queue is first come, first served, and one caller can fill it.
   void AdmitSome() {
     for (int i = 0; i < kAdmitsPerRound && waiting_.size() > 0; ++i) Admit(*waiting_.Pop());
     admitting_ = waiting_.size() > 0;
@@ -156,90 +176,67 @@ class UvListener : public Listener {
 
   void Admit(Waiting next) {
     if (HasHungUp(next.fd.get())) return void(++stats_.refused_peer);
-    const uid_t uid = next.peer.uid;
+    const std::string& who = next.account->name.own;
     UniqueFd fd = std::move(next.fd);
     Result<uint64_t> cookie = SocketCookie(fd.get());
-    if (!cookie.ok()) return Limit(Message(cookie.status()), uid, "cookie");
+    if (!cookie.ok()) return Full(Message(cookie.status()), who, "cookie");
     // The number has come round before its old entry was swept: the old socket is closed, or the kernel would not have
     // given it.
     if (auto old = table_.find(fd.get()); old != table_.end()) Forget(old);
-    if (Status watched = Watch(next.peer, fd.get()); !watched.ok()) return Limit(Message(watched), uid, "watch");
+    if (Status watched = exits_.Add(next.peer.process, fd.get()); !watched.ok())
+      return Full(Message(watched), who, "watch");
 
     auto connection = std::make_shared<Connection>();
     connection->id = ++stats_.accepted;
     connection->fd = fd.get();
     connection->cookie = *cookie;
     connection->peer = std::move(next.peer);
+    connection->account = next.account;
     connection->accepted_at = clock_.MonoNow();
     if (options_.admit) connection->admission = options_.admit(connection->peer);
     if (!connection->admission.ok()) {
       ++stats_.refused_peer;
-      LogLimited(uid, "admission", Message(connection->admission));
+      Refused(who, "admission", Message(connection->admission));
     }
     {
       std::lock_guard lock(mutex_);
-      table_.emplace(fd.get(), std::move(connection));
+      table_.emplace(fd.get(), Entry{std::move(connection), std::move(next.permit)});
     }
-    ++by_uid_[uid];
     hand_over_(std::move(fd));
     if (sweep_ == nullptr) ScheduleSweep(kSweepLater);
   }
 
-  bool HasRoomFor(uid_t uid) {
-    const auto full = [&] {
-      return table_.size() + waiting_.size() >= options_.max_connections ||
-             CountOf(uid) >= options_.max_connections_per_uid;
-    };
-    if (full() && clock_.MonoNow() >= next_forced_sweep_) {
+  bool HasRoomFor(const Account& account) {
+    const auto full = [&] { return table_.size() + waiting_.size() >= options_.max_connections; };
+    if ((full() || !accounts_.HasRoomForConnection(account)) && clock_.MonoNow() >= next_forced_sweep_) {
       next_forced_sweep_ = clock_.MonoNow() + kForcedSweepEvery;
       SweepSome(table_.size());
     }
-    if (!full()) return true;
-    const bool mine = CountOf(uid) >= options_.max_connections_per_uid;
-    Limit(mine ? fmt::format("uid {} has {} connections, the most that one uid may have", uid, CountOf(uid))
-               : fmt::format("{} connections are open, the most there may be", table_.size() + waiting_.size()),
-          uid, mine ? "uid limit" : "limit");
-    return false;
-  }
-
-  // Those that wait count: a user does not have more by being quick.
-  size_t CountOf(uid_t uid) const {
-    const auto found = by_uid_.find(uid);
-    return waiting_.CountOf(uid) + (found == by_uid_.end() ? 0 : found->second);
-  }
-
-  Status Watch(const PeerProcess& peer, int fd) {
-    const ProcessRef* key = peer.process.get();
-    auto [entry, fresh] = processes_.try_emplace(key);
-    if (fresh) {
-      auto watch = WatchProcessExit(loop_, peer.process, [this, key] { OnExit(key); });
-      if (!watch.ok()) {
-        processes_.erase(entry);
-        return watch.status();
-      }
-      entry->second.watch = *std::move(watch);
+    if (full()) {
+      Full(fmt::format("{} connections are open, the most there may be (raise the limit of open files)",
+                       table_.size() + waiting_.size()),
+           account.name.own, "limit");
     }
-    entry->second.fds.push_back(fd);
-    return OkStatus();
+    return !full();
   }
 
   // A connection must not outlive the process it was attested for, whoever else holds its fd.
-  void OnExit(const ProcessRef* process) {
-    auto found = processes_.find(process);
-    if (found == processes_.end()) return;
-    for (int fd : found->second.fds) {
+  void OnExit(const ProcessRef& process, const std::vector<int>& fds) {
+    for (int fd : fds) {
       auto entry = table_.find(fd);
-      if (entry != table_.end() && entry->second->peer.process.get() == process) End(*entry->second);
+      if (entry == table_.end()) continue;
+      const Connection& connection = *entry->second.connection;
+      if (connection.peer.process.get() == &process && Shut(connection)) ++stats_.ended_exit;
     }
   }
 
   // Shuts the socket down; its owner sees the end of the stream and closes it. Nobody else can take the number between
-  // the look and the shutdown: numbers in the window are given out by this thread only.
-  void End(const Connection& connection) {
+  // the look and the shutdown: numbers in the window are given out by this thread only. False: it had ended before.
+  static bool Shut(const Connection& connection) {
     Result<uint64_t> cookie = SocketCookie(connection.fd);
-    if (!cookie.ok() || *cookie != connection.cookie || connection.ended.exchange(true)) return;
+    if (!cookie.ok() || *cookie != connection.cookie || connection.ended.exchange(true)) return false;
     shutdown(connection.fd, SHUT_RDWR);
-    ++stats_.ended_exit;
+    return true;
   }
 
   void ScheduleSweep(std::chrono::nanoseconds delay) {
@@ -258,7 +255,7 @@ class UvListener : public Listener {
     auto entry = table_.lower_bound(sweep_from_);
     for (; count > 0 && entry != table_.end(); --count) {
       auto current = entry++;
-      const Connection& connection = *current->second;
+      const Connection& connection = *current->second.connection;
       Result<uint64_t> cookie = SocketCookie(connection.fd);
       if (!cookie.ok() || *cookie != connection.cookie) {
         Forget(current);
@@ -273,35 +270,32 @@ class UvListener : public Listener {
   }
 
   void Forget(Table::iterator entry) {
-    const ConnectionPtr connection = entry->second;
-    if (auto process = processes_.find(connection->peer.process.get()); process != processes_.end()) {
-      std::vector<int>& fds = process->second.fds;
-      if (auto fd = std::find(fds.begin(), fds.end(), connection->fd); fd != fds.end()) fds.erase(fd);
-      if (fds.empty()) processes_.erase(process);
-    }
-    if (auto count = by_uid_.find(connection->peer.uid); count != by_uid_.end() && --count->second == 0)
-      by_uid_.erase(count);
+    const ConnectionPtr connection = entry->second.connection;
+    exits_.Remove(*connection->peer.process, connection->fd);
     std::lock_guard lock(mutex_);
     table_.erase(entry);
   }
 
   void OpenSpare() { spare_.reset(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
 
-  void Limit(std::string_view why, uid_t uid, std::string_view key) {
-    ++stats_.refused_limit;
-    LogLimited(uid, key, why);
+  void Full(std::string_view why, std::string_view who, std::string_view key) {
+    ++stats_.refused_full;
+    Refused(who, key, why);
   }
 
-  void LogLimited(uid_t uid, std::string_view key, std::string_view why) {
-    if (auto silent = log_limiter_.Allow(uid, key, clock_.MonoNow())) {
-      LANYARD_LOG_WARN("{} socket: refused a connection: {} ({} more of these since the last line)", options_.name, why,
-                       *silent);
-    }
+  void Refused(std::string_view who, std::string_view key, std::string_view why) {
+    LogLimited(who, key, fmt::format("refused a connection: {}", why));
+  }
+
+  void LogLimited(std::string_view who, std::string_view key, std::string_view what) {
+    if (auto silent = log_limiter_.Allow(who, key, clock_.MonoNow()))
+      LANYARD_LOG_WARN("{} socket: {} ({} more of these since the last line)", options_.name, what, *silent);
   }
 
   EventLoop& loop_;
   Clock& clock_;
   PeerResources& resources_;
+  AccountTable& accounts_;
   PeerSocket socket_;  // closed after the poll handle has left the loop
   ListenerOptions options_;
   HandOver hand_over_;
@@ -314,11 +308,10 @@ class UvListener : public Listener {
   mutable std::mutex mutex_;
   Table table_;
 
-  UserLines<Waiting> waiting_;
+  FairLines<const Account*, Waiting> waiting_;
   bool admitting_ = false;  // the next round is posted
 
-  std::unordered_map<uid_t, size_t> by_uid_;
-  std::unordered_map<const ProcessRef*, Process> processes_;  // those with connections
+  PeerExits exits_{loop_, [this](const ProcessRef& process, const std::vector<int>& fds) { OnExit(process, fds); }};
   int sweep_from_ = 0;
   MonoTime next_forced_sweep_{};
   std::unique_ptr<Clock::Alarm> sweep_;
@@ -333,10 +326,10 @@ Result<PeerResources> PeerResources::Reserve() {
 }
 
 Result<std::unique_ptr<Listener>> MakeListener(EventLoop& loop, Clock& clock, PeerResources& resources,
-                                               PeerSocket socket, ListenerOptions options,
+                                               AccountTable& accounts, PeerSocket socket, ListenerOptions options,
                                                Listener::HandOver hand_over) {
-  auto listener =
-      std::make_unique<UvListener>(loop, clock, resources, std::move(socket), std::move(options), std::move(hand_over));
+  auto listener = std::make_unique<UvListener>(loop, clock, resources, accounts, std::move(socket), std::move(options),
+                                               std::move(hand_over));
   RETURN_IF_ERROR(listener->Start());
   return listener;
 }

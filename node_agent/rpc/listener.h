@@ -7,13 +7,13 @@
 // the fd, and when it has made no call within `first_call_within`: gRPC sets no limit of its own for a peer that sends
 // nothing, half a preface, or garbage it can wait on.
 //
-// The kernel's queue is first come, first served. What is accepted therefore lines up by user, and one of each user is
-// handed over in turn: a user who floods the socket keeps others waiting for as long as accepting takes, no longer.
+// The kernel's queue is first come, first served. What is accepted therefore lines up by account, and one of each
+// account is handed over in turn: who floods the socket keeps others waiting for as long as accepting takes, no longer.
 //
-// Fails closed: a peer of whom the kernel tells nothing is closed at once; so is one above the limits. Both are counted
-// and logged at a limited rate. A peer that `admit` refuses is told so on each of its calls.
+// Fails closed: a peer of whom the kernel tells nothing is closed at once; so is one whose account has reached a limit.
+// Both are counted and logged at a limited rate. A peer that `admit` refuses is told so on each of its calls.
 //
-// Lifetime: loop, clock and resources outlive it. Thread: loop, except Find.
+// Lifetime: loop, clock, resources and accounts outlive it. Thread: loop, except Find.
 #pragma once
 
 #include <chrono>
@@ -39,10 +39,14 @@ struct PeerResources {
 };
 
 struct ListenerOptions {
-  std::string name = "workload";       // for logs: "workload", "admin"
-  size_t max_connections = 0;          // 0: as many as the window of fd numbers holds, less 64 for other sockets
-  size_t max_connections_per_uid = 0;  // 0: half of max_connections, so that one uid cannot lock the others out
+  std::string name = "workload";  // for logs: "workload", "admin"
+  // 0: as many as the window of fd numbers holds, less 64 for other sockets; and half of that for one account, so that
+  // none can lock the others out.
+  size_t max_connections = 0;
   std::chrono::seconds first_call_within{60};
+  std::function<AccountName(const PeerProcess&)> account_of{};  // none: by uid
+  // A connection was closed because of its account; none: it is logged.
+  std::function<void(const PeerProcess&, const Account&, const Status&)> on_refused{};
   std::function<Status(const PeerProcess&)> admit{};  // none: everybody who is known
 };
 
@@ -50,9 +54,11 @@ struct ListenerStats {
   size_t open = 0;             // entries in the table
   uint64_t accepted = 0;       // handed over, ever
   uint64_t refused_peer = 0;   // unknown, exited, or not admitted
-  uint64_t refused_limit = 0;  // above a limit, or no fd left
+  uint64_t refused_limit = 0;  // above a limit of its account
+  uint64_t refused_full = 0;   // more than there may be in all, or no fd left
   uint64_t ended_exit = 0;     // ended with the process that made them
   uint64_t ended_silent = 0;   // ended because no call came
+  uint64_t ended_limit = 0;    // ended because their accounts are shut out
 };
 
 class Listener {
@@ -66,14 +72,14 @@ class Listener {
   virtual ConnectionPtr Find(int fd) const = 0;
   // No more connections; those that are open stay. Removes the socket's name.
   virtual void StopAccepting() = 0;
-  // From now on; connections above the new limit stay.
-  virtual void LimitPerUid(size_t most) = 0;
+  // Ends a connection of an account that is shut out.
+  virtual void EndFlooded(const Connection& connection) = 0;
   virtual ListenerStats stats() const = 0;
 };
 
 // Accepts as soon as the loop runs.
 Result<std::unique_ptr<Listener>> MakeListener(EventLoop& loop, Clock& clock, PeerResources& resources,
-                                               PeerSocket socket, ListenerOptions options,
+                                               AccountTable& accounts, PeerSocket socket, ListenerOptions options,
                                                Listener::HandOver hand_over);
 
 }  // namespace lanyard

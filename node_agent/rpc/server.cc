@@ -11,8 +11,8 @@ Status ShuttingDown() {
 
 class SocketServer : public RpcServer, private RpcDoor {
  public:
-  SocketServer(EventLoop& loop, Clock& clock, RpcEngine& engine, Methods methods)
-      : loop_(loop), clock_(clock), engine_(engine), methods_(std::move(methods)) {}
+  SocketServer(EventLoop& loop, Clock& clock, RpcEngine& engine, const CallerLimits& limits, Methods methods)
+      : loop_(loop), clock_(clock), engine_(engine), methods_(std::move(methods)), accounts_(clock, limits) {}
 
   ~SocketServer() override {
     if (listener_ == nullptr) return;
@@ -22,8 +22,10 @@ class SocketServer : public RpcServer, private RpcDoor {
 
   Status Begin(PeerResources& resources, RpcServerOptions options) {
     ASSIGN_OR_RETURN(PeerSocket socket, PeerSocket::Open(std::move(options.socket)));
-    ASSIGN_OR_RETURN(listener_, MakeListener(loop_, clock_, resources, std::move(socket), std::move(options.listener),
-                                             [this](UniqueFd connection) { engine_.Serve(std::move(connection)); }));
+    on_refused_ = std::move(options.on_refused);
+    ASSIGN_OR_RETURN(listener_,
+                     MakeListener(loop_, clock_, resources, accounts_, std::move(socket), std::move(options.listener),
+                                  [this](UniqueFd connection) { engine_.Serve(std::move(connection)); }));
     engine_.Add(*this);
     return OkStatus();
   }
@@ -36,13 +38,27 @@ class SocketServer : public RpcServer, private RpcDoor {
     FinishShutdownAt(live_calls_ == 0 ? clock_.MonoNow() : deadline);
   }
 
-  void LimitPerUid(size_t most) override { listener_->LimitPerUid(most); }
+  void SetLimits(const CallerLimits& limits) override { accounts_.SetLimits(limits); }
   RpcServerStats stats() const override {
-    return {.connections = listener_->stats(), .live_calls = live_calls_, .calls = calls_};
+    return {.connections = listener_->stats(),
+            .live_calls = live_calls_,
+            .calls = calls_,
+            .accounts = accounts_.size(),
+            .refused = accounts_.refused(),
+            .last_refused = accounts_.last_refused()};
   }
 
  private:
   ConnectionPtr FindConnection(int fd) const override { return listener_->Find(fd); }
+
+  Result<CallPermit> Admit(const Call& call) override {
+    const Connection& connection = *call.connection();
+    Result<CallPermit> permit = accounts_.Call(connection.account);
+    if (permit.ok()) return permit;
+    if (on_refused_) on_refused_(call, permit.status());
+    if (accounts_.IsShutOut(*connection.account)) listener_->EndFlooded(connection);
+    return permit;
+  }
 
   Result<std::unique_ptr<CallHandler>> MakeHandler(Call& call) override {
     if (draining_) return ShuttingDown();
@@ -74,6 +90,8 @@ class SocketServer : public RpcServer, private RpcDoor {
   Clock& clock_;
   RpcEngine& engine_;
   const Methods methods_;
+  AccountTable accounts_;
+  std::function<void(const Call&, const Status&)> on_refused_;
   std::unique_ptr<Listener> listener_;
   size_t live_calls_ = 0;
   uint64_t calls_ = 0;
@@ -86,7 +104,7 @@ class SocketServer : public RpcServer, private RpcDoor {
 
 Result<std::unique_ptr<RpcServer>> RpcServer::Start(EventLoop& loop, Clock& clock, PeerResources& resources,
                                                     RpcEngine& engine, RpcServerOptions options, Methods methods) {
-  auto server = std::make_unique<SocketServer>(loop, clock, engine, std::move(methods));
+  auto server = std::make_unique<SocketServer>(loop, clock, engine, options.limits, std::move(methods));
   RETURN_IF_ERROR(server->Begin(resources, std::move(options)));
   return server;
 }

@@ -35,12 +35,67 @@ void ServerCall::OnMatchedByPoller() {
   StartRead();
 }
 
+bool ServerCall::Enter() {
+  if (over_) return false;
+  Status refused = CheckConnection();
+  if (refused.ok()) {
+    Result<CallPermit> permit = owner_.Admit(*this);
+    if (permit.ok()) permit_ = *std::move(permit);
+    refused = permit.status();
+  }
+  if (!refused.ok()) {
+    Finish(refused);
+    return false;
+  }
+  ++under_way_;
+  return true;
+}
+
+Status ServerCall::CheckConnection() const {
+  if (connection_ == nullptr) return Error(StatusCode::kPermissionDenied, "the connection of this call is not known");
+  return connection_->admission;
+}
+
+bool ServerCall::Begin() {
+  --under_way_;
+  if (closed()) return under_way_ == 0;
+  begun_ = true;
+  if (Status made = MakeHandler(); !made.ok()) {
+    Finish(made);
+  } else if (finished_) {
+    DropHandler();
+  } else if (early_read_) {
+    TakeRead(*early_read_);
+  } else {
+    ReadNext();
+  }
+  return under_way_ == 0;
+}
+
+Status ServerCall::MakeHandler() {
+  // One poll(2): what a process that has exited left in its socket is nobody's request any more.
+  if (!connection_->peer.process->StillRunning())
+    return Error(StatusCode::kPermissionDenied, "the process that made this connection has exited");
+  ASSIGN_OR_RETURN(handler_, owner_.MakeHandler(*this));
+  if (handler_ == nullptr && !finished_) return Error(StatusCode::kInternal, "no handler for method {}", method());
+  return OkStatus();
+}
+
+void ServerCall::TakeRead(bool ok) {
+  if (ok) {
+    handler_->OnMessage(std::exchange(incoming_, grpc::ByteBuffer()));
+    ReadNext();
+  } else {
+    half_closed_ = true;
+    handler_->OnHalfClose();
+  }
+}
+
 bool ServerCall::OnEvent(CallEvent event, bool ok) {
-  if (event != CallEvent::kMatched) --under_way_;
+  --under_way_;
   switch (event) {
     case CallEvent::kMatched:
-      Begin();
-      break;
+      break;  // the engine has it Enter
     case CallEvent::kDone:
       over_ = true;
       sent_ = nullptr;
@@ -49,12 +104,10 @@ bool ServerCall::OnEvent(CallEvent event, bool ok) {
     case CallEvent::kRead:
       reading_ = false;
       if (closed()) break;
-      if (ok) {
-        handler_->OnMessage(std::exchange(incoming_, grpc::ByteBuffer()));
-        ReadNext();
+      if (begun_) {
+        TakeRead(ok);
       } else {
-        half_closed_ = true;
-        handler_->OnHalfClose();
+        early_read_ = ok;
       }
       break;
     case CallEvent::kWrite: {
@@ -72,26 +125,6 @@ bool ServerCall::OnEvent(CallEvent event, bool ok) {
   return under_way_ == 0;
 }
 
-void ServerCall::Begin() {
-  if (over_) return;
-  // One poll(2): what a process that has exited left in its socket is nobody's request any more.
-  Status refused;
-  if (connection_ == nullptr) {
-    refused = Error(StatusCode::kPermissionDenied, "the connection of this call is not known");
-  } else if (!connection_->admission.ok()) {
-    refused = connection_->admission;
-  } else if (!connection_->peer.process->StillRunning()) {
-    refused = Error(StatusCode::kPermissionDenied, "the process that made this connection has exited");
-  }
-  if (!refused.ok()) return Finish(refused);
-  Result<std::unique_ptr<CallHandler>> handler = owner_.MakeHandler(*this);
-  if (!handler.ok()) return Finish(handler.status());
-  handler_ = *std::move(handler);
-  if (finished_) return DropHandler();
-  if (handler_ == nullptr) return Finish(Error(StatusCode::kInternal, "no handler for method {}", method()));
-  ReadNext();
-}
-
 void ServerCall::ReadNext() {
   if (!closed() && !reading_ && !sending_ && !half_closed_) StartRead();
 }
@@ -106,6 +139,7 @@ void ServerCall::StartRead() {
 void ServerCall::Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent) {
   if (closed()) return;
   if (sending_) return Finish(Error(StatusCode::kInternal, "the agent sent a message before the last one had left"));
+  OnAnswered();
   sending_ = true;
   sent_ = std::move(sent);
   ++under_way_;
@@ -116,6 +150,7 @@ void ServerCall::Send(grpc::ByteBuffer message, absl::AnyInvocable<void()> sent)
 void ServerCall::Reply(grpc::ByteBuffer message) {
   if (closed()) return;
   if (sending_) return Finish(Error(StatusCode::kInternal, "the agent sent a message before the last one had left"));
+  OnAnswered();
   finished_ = true;
   ++under_way_;
   order_.BeforeStart();
@@ -125,6 +160,7 @@ void ServerCall::Reply(grpc::ByteBuffer message) {
 
 void ServerCall::Finish(const Status& status) {
   if (closed()) return;
+  OnAnswered();
   finished_ = true;
   waiting_finish_ = ToGrpc(status);
   if (!sending_) StartFinish();
@@ -137,6 +173,10 @@ void ServerCall::StartFinish() {
   ++under_way_;
   order_.BeforeStart();
   stream_.Finish(status, &finish_tag_);
+}
+
+void ServerCall::OnAnswered() {
+  if (permit_) permit_->unanswered.reset();
 }
 
 void ServerCall::Abandon() {

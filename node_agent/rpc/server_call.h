@@ -3,6 +3,9 @@
 // Five tags come back from the completion queue: matched, done, read, write, finish. The call is deleted when it was
 // matched and all tags that were set going are back; that also is what frees its connection's fd number.
 //
+// A call that was matched is entered at once (is it known whose it is, is there room for it?) and begins when it is its
+// turn (engine.cc); what the client sends meanwhile waits.
+//
 // Thread: OnMatchedByPoller on the polling thread; then loop only.
 #pragma once
 
@@ -16,6 +19,7 @@
 #include <string_view>
 #include <vector>
 
+#include "node_agent/rpc/account.h"
 #include "node_agent/rpc/call.h"
 
 namespace lanyard {
@@ -52,6 +56,8 @@ class CallOwner {
  public:
   virtual ~CallOwner() = default;
   virtual FoundConnection FindConnection(int fd) const = 0;  // Thread: any
+  // Whether the account of its connection may have another call.
+  virtual Result<CallPermit> Admit(const ServerCall& call) = 0;
   // The handler of a new call, or why there is none.
   virtual Result<std::unique_ptr<CallHandler>> MakeHandler(ServerCall& call) = 0;
   // Destroys the handler once no function of it is running.
@@ -70,7 +76,11 @@ class ServerCall : public Call {
   }
   // Takes the connection while the call's fd number is certainly its own, and has the request read.
   void OnMatchedByPoller();
-  // True when the call is over and may be deleted.
+  // After its first event. False: it was refused, and must not Begin.
+  bool Enter();
+  // Makes the handler. True when the call is over and may be deleted.
+  bool Begin();
+  // Of an event but the first: true when the call is over and may be deleted.
   bool OnEvent(CallEvent event, bool ok);
   // Its door or the engine goes away: no more operations; what is under way comes back.
   void Abandon();
@@ -86,10 +96,13 @@ class ServerCall : public Call {
 
  private:
   bool closed() const { return finished_ || over_; }
-  void Begin();
+  Status CheckConnection() const;
+  Status MakeHandler();
+  void TakeRead(bool ok);
   void StartRead();
   void ReadNext();
   void StartFinish();
+  void OnAnswered();
   void DropHandler();
 
   CallOwner& owner_;
@@ -103,11 +116,14 @@ class ServerCall : public Call {
   grpc::GenericServerAsyncReaderWriter stream_{&context_};
   ConnectionPtr connection_;
   uint64_t door_ = kNoDoor;
+  std::optional<CallPermit> permit_;  // none: was not let in
   std::unique_ptr<CallHandler> handler_;
   grpc::ByteBuffer incoming_;
   absl::AnyInvocable<void()> sent_;
   std::optional<grpc::Status> waiting_finish_;  // for the message in flight
-  int under_way_ = 1;                           // tags that will come back; the done tag always does
+  int under_way_ = 1;  // tags that will come back (the done tag always does), and the turn to begin
+  bool begun_ = false;
+  std::optional<bool> early_read_;  // came before the call began
   bool reading_ = false;
   bool sending_ = false;
   bool half_closed_ = false;

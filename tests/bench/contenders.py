@@ -75,9 +75,10 @@ class Ours(Contender):
 
     def __init__(self, test, entries, connections=None, cpus=None):
         self.cpus = cpus
+        # A load is one caller, which calls as fast as it can.
+        limits = dict.fromkeys(('connections_per_second', 'calls_per_second', 'calls_in_flight', 'streams'), 1_000_000)
         config = {'log': {'level': 'warn'}, 'endpoints': {one: f'127.0.0.1:{free_port()}' for one in ('metrics', 'health')}}
-        if connections:
-            config['limits'] = {'connections_per_uid': connections + 100}
+        config['limits'] = {'per_caller': limits | {'connections': (connections or 1000) + 100}}
         self.node = test.node([self._entry(one) for one in entries], config=config.items())
         self.socket = self.node.socket
 

@@ -74,7 +74,7 @@ class GoSpiffeTest(ClientTest):
     client = GO
 
     def test_a_thousand_go_spiffe_sources_come_back_by_themselves_after_a_restart(self):
-        node = self.node([entry('/me', f'unix:uid:{ME}')], config=[('limits', {'connections_per_uid': 1200})])
+        node = self.node([entry('/me', f'unix:uid:{ME}')], config=[('limits', {'per_caller': {'connections': 1200}})])
         node.start()
         many = node.start_lines([*GO, 'many', '--count', '1000'])
         self.assertEqual(many.json(60), {'sources': 1000})

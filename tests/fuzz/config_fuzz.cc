@@ -58,7 +58,10 @@ void CheckLimits(const Config& config) {
   CheckPath(config.audit.path, SIZE_MAX);
   Require(config.audit.rotate_bytes >= 64 << 10 && config.audit.keep_files <= 1'000'000);
   Require(config.audit.checkpoint_interval >= seconds(1) && config.audit.checkpoint_interval <= hours(24));
-  Require(config.limits.connections_per_uid >= 1 && config.limits.connections_per_uid <= 1'000'000);
+  const CallerLimits& caller = config.limits.per_caller;
+  for (const unsigned limit : {caller.connections, caller.connections_per_second, caller.calls_per_second,
+                               caller.calls_in_flight, caller.streams})
+    Require(limit >= 1 && limit <= 1'000'000);
   Require(config.limits.attestation_timeout >= milliseconds(10) && config.limits.attestation_timeout <= seconds(60));
   for (const auto& endpoint : {config.endpoints.metrics, config.endpoints.health}) {
     if (!endpoint) continue;

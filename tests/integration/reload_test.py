@@ -130,10 +130,10 @@ class TakenOverTest(ReloadTest):
                 for connection in connections:
                     connection.close()
         self.assertEqual(kept(8), 8)
-        self.assertIn('limits.connections_per_uid', self.reload(node, log, limits={'connections_per_uid': 3}))
+        self.assertIn('limits.per_caller.connections', self.reload(node, log, limits={'per_caller': {'connections': 3}}))
         eventually(lambda: kept(8) == 3, 10, 'the new limit')  # the old connections have to be gone
         [finding] = self.findings(node, 'listener')
-        self.assertIn('limits.connections_per_uid', finding['remedy'])
+        self.assertIn('limits.per_caller.connections', finding['remedy'])
         self.reload(node, log)
         eventually(lambda: kept(8) == 8, 10, 'the old limit')
 

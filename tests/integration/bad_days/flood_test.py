@@ -8,7 +8,7 @@ from programs import flood_program, stream_program
 from svid_stream import percentile
 
 ME = f'unix:uid:{os.geteuid()}'
-CONNECTIONS, AT_ONCE = 30_000, 1000  # at once: limits.connections_per_uid
+CONNECTIONS, AT_ONCE = 30_000, 1000  # at once: limits.per_caller.connections
 FLOOR_MS = 5  # of the honest latency that counts: below it the machine's own noise is larger
 
 

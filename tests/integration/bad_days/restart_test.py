@@ -26,7 +26,7 @@ ACTIVATOR = textwrap.dedent('''
 class RestartTest(NodeTest):
     def crowded_node(self, prepare=lambda node: None):
         """A started node under a thousand streams, and the program that has them."""
-        node = self.node([entry('/me', ME)], config=[('limits', {'connections_per_uid': STREAMS + 200})])
+        node = self.node([entry('/me', ME)], config=[('limits', {'per_caller': {'connections': STREAMS + 200}})])
         prepare(node)
         node.start()
         crowd = node.start_lines([*stream_program(node), 'many', node.socket, STREAMS])

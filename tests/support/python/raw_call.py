@@ -38,13 +38,17 @@ def literal(name, value):
     return b'\0' + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
-def call_bytes(method='/SpiffeWorkloadAPI/FetchX509SVID', metadata=(('workload.spiffe.io', 'true'),)):
-    """Everything a client sends for one call with an empty message."""
+def call_frames(number, method='/SpiffeWorkloadAPI/FetchX509SVID', metadata=(('workload.spiffe.io', 'true'),)):
+    """One call with an empty message, as stream `number` of a connection."""
     fields = [(':method', 'POST'), (':scheme', 'http'), (':path', method), (':authority', 'localhost'),
               ('content-type', 'application/grpc'), ('te', 'trailers'), *metadata]
     block = b''.join(literal(name, value) for name, value in fields)
-    return (PREFACE + frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS, 1, block) +
-            frame(DATA, END_STREAM, 1, b'\0\0\0\0\0'))
+    return frame(HEADERS, END_HEADERS, number, block) + frame(DATA, END_STREAM, number, b'\0\0\0\0\0')
+
+
+def call_bytes(*method, **metadata):
+    """Everything a client sends for one call with an empty message."""
+    return PREFACE + frame(SETTINGS, 0, 0) + call_frames(1, *method, **metadata)
 
 
 def connect(path):

@@ -3,7 +3,8 @@
 Run as a program it prints one JSON object a line:
 
     svid_stream.py follow SOCKET          each message of one stream: when it came, its SVIDs and bundle; at last the status
-    svid_stream.py fetches SOCKET SECONDS fetches one after the other for so long (at least one); how many failed, and latencies
+    svid_stream.py fetches SOCKET SECONDS fetches one after the other for so long (at least one, at most 200 a second: an honest node does not do
+                                          more); how many failed, and latencies
     svid_stream.py many SOCKET COUNT      COUNT streams that come back when they are cut off: one line whenever all of them
                                           have a message of a stream that is open, with what happened since the last line
 """
@@ -169,6 +170,7 @@ def fetches(path, seconds):
             reasons.add(str(error))
         if messages:
             latencies.append(time.monotonic() - begin)
+            time.sleep(max(0, begin + 0.005 - time.monotonic()))
         else:
             failed += 1
             if failed > 100:

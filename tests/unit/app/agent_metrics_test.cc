@@ -45,7 +45,10 @@ class AgentMetricsTest : public ::testing::Test {
         .connections =
             {.open = 4, .accepted = 9, .refused_peer = 1, .refused_limit = 2, .ended_exit = 3, .ended_silent = 5},
         .live_calls = 6,
-        .calls = 77};
+        .calls = 77,
+        .accounts = 12,
+        .refused = {1, 2, 3, 4, 5},
+        .last_refused = {}};
     state_.shown.last_commit = audit_.shown.last_write = audit_.shown.last_checkpoint = now;
     audit_.shown.lost = 8;
   }

@@ -29,7 +29,7 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->registry_paths, defaults.registry_paths);
   EXPECT_EQ(example->svid.jwt_ttl, defaults.svid.jwt_ttl);
   EXPECT_EQ(example->oidc.issuer, defaults.oidc.issuer);
-  EXPECT_EQ(example->limits.connections_per_uid, defaults.limits.connections_per_uid);
+  EXPECT_TRUE(example->limits.per_caller == defaults.limits.per_caller);
   EXPECT_EQ(example->limits.attestation_timeout, defaults.limits.attestation_timeout);
   EXPECT_EQ(example->audit.path, defaults.audit.path);
   EXPECT_EQ(example->audit.checkpoints_to, defaults.audit.checkpoints_to);
@@ -85,7 +85,12 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "metrics",
                           "health",
                           "limits",
-                          "connections_per_uid",
+                          "per_caller",
+                          "connections",
+                          "connections_per_second",
+                          "calls_per_second",
+                          "calls_in_flight",
+                          "streams",
                           "attestation_timeout",
                           "log",
                           "level",

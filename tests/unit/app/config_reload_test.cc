@@ -75,7 +75,11 @@ TEST(ConfigReloadTest, EveryKeyIsEitherTakenOverOrNamed) {
                            "audit: {keep_files: 1}\n",
                            "endpoints: {metrics: \"\"}\n",
                            "endpoints: {health: \"\"}\n",
-                           "limits: {connections_per_uid: 7}\n",
+                           "limits: {per_caller: {connections: 7}}\n",
+                           "limits: {per_caller: {connections_per_second: 7}}\n",
+                           "limits: {per_caller: {calls_per_second: 7}}\n",
+                           "limits: {per_caller: {calls_in_flight: 7}}\n",
+                           "limits: {per_caller: {streams: 7}}\n",
                            "limits: {attestation_timeout: 1s}\n",
                            "log: {level: debug}\n",
                            "log: {format: json}\n"}) {

@@ -46,7 +46,9 @@ identity_source:
 svid: {{x509_ttl: 15m, key_type: rsa-2048}}
 attestors: {{unix: {{executable: false}}, process: {{}}}}
 registry: {{paths: [{0}/r1, {0}/r2]}}
-limits: {{connections_per_uid: 7, attestation_timeout: 250ms}}
+limits:
+  attestation_timeout: 250ms
+  per_caller: {{connections: 7, connections_per_second: 8, calls_per_second: 9, calls_in_flight: 10, streams: 11}}
 log: {{level: debug, format: json}}
 )",
                                                   dir.path()));
@@ -66,7 +68,7 @@ log: {{level: debug, format: json}}
   EXPECT_EQ(config->svid.key_type, KeyType::kRsa2048);
   EXPECT_FALSE(config->attestors.unix_executable);
   EXPECT_THAT(config->registry_paths, ElementsAre(dir.Path("r1"), dir.Path("r2")));
-  EXPECT_EQ(config->limits.connections_per_uid, 7u);
+  EXPECT_TRUE(config->limits.per_caller == (CallerLimits{7, 8, 9, 10, 11}));
   EXPECT_EQ(config->limits.attestation_timeout, std::chrono::milliseconds(250));
   EXPECT_EQ(config->log.level, LogLevel::kDebug);
   EXPECT_EQ(config->log.format, LogFormat::kJson);
@@ -165,7 +167,9 @@ TEST(ConfigTest, RefusesValuesOfTheWrongKind) {
   EXPECT_THAT(ErrorsOfRest("registry: {paths: []}\n"), ElementsAre(At("2:12", "at least one")));
   EXPECT_THAT(ErrorsOfRest("attestors: {unix: {executable: yes}}\n"), ElementsAre(StartsWith("lanyard.yaml:2:20: ")));
   EXPECT_THAT(ErrorsOfRest("attestors: {process: {cgroup: true}}\n"), ElementsAre(At("2:23", "unknown key")));
-  EXPECT_THAT(ErrorsOfRest("limits: {connections_per_uid: 0}\n"), ElementsAre(StartsWith("lanyard.yaml:2:10: ")));
+  EXPECT_THAT(ErrorsOfRest("limits:\n  per_caller: {connections: 0, streams: many, calls: 1}\n"),
+              ElementsAre(StartsWith("lanyard.yaml:3:16: "), StartsWith("lanyard.yaml:3:32: "),
+                          StartsWith("lanyard.yaml:3:47: ")));
   EXPECT_THAT(ErrorsOfRest("limits: {attestation_timeout: 2m}\n"), ElementsAre(At("2:10", "too long")));
 }
 

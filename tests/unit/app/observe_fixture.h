@@ -22,7 +22,7 @@ struct ShownCa : CaKeeper {
 
 struct ShownServer : RpcServer {
   void Shutdown(Deadline, absl::AnyInvocable<void()>) override {}
-  void LimitPerUid(size_t) override {}
+  void SetLimits(const CallerLimits&) override {}
   RpcServerStats stats() const override { return shown; }
 
   RpcServerStats shown;

@@ -18,6 +18,7 @@
 #include <future>
 #include <string>
 
+#include "node_agent/rpc/grpc_setup.h"
 #include "node_agent/rpc/server.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/loop_driver.h"
@@ -71,9 +72,19 @@ class RpcTest : public testing::Test {
     return grpc::CreateCustomChannel("unix:" + path(), grpc::InsecureChannelCredentials(), arguments);
   }
 
-  void Serve(Methods methods, ListenerOptions listener = {}) {
+  // The clock stands still, and no rate comes back: without limits unless the test is about them.
+  static constexpr CallerLimits kUnlimited{100000, 100000, 100000, 100000, 100000};
+
+  void Serve(Methods methods, ListenerOptions listener = {}, const CallerLimits& limits = kUnlimited) {
     auto server = RpcServer::Start(loop_, clock_, resources_, *engine_,
-                                   {.socket = {.path = path()}, .listener = std::move(listener)}, std::move(methods));
+                                   {.socket = {.path = path()},
+                                    .listener = std::move(listener),
+                                    .limits = limits,
+                                    .on_refused =
+                                        [this](const Call& call, const Status& why) {
+                                          refused_.push_back(fmt::format("{}: {}", call.method(), Message(why)));
+                                        }},
+                                   std::move(methods));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -107,6 +118,7 @@ class RpcTest : public testing::Test {
   PeerResources resources_;
   std::unique_ptr<RpcEngine> engine_;
   std::unique_ptr<RpcServer> server_;
+  std::vector<std::string> refused_;  // calls above the limits
 };
 
 }  // namespace lanyard

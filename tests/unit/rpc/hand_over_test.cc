@@ -32,11 +32,13 @@ class HandOverTest : public RpcTest {
   std::unique_ptr<Listener> Adopt(const UniqueFd& fd, std::vector<UniqueFd>& got) {
     auto adopted = PeerSocket::Adopt(Duplicate(fd), {.path = path()});
     EXPECT_TRUE(adopted.ok()) << adopted.status();
-    auto listener = MakeListener(loop_, clock_, resources_, *std::move(adopted), {},
+    auto listener = MakeListener(loop_, clock_, resources_, accounts_, *std::move(adopted), {},
                                  [&got](UniqueFd connection) { got.push_back(std::move(connection)); });
     EXPECT_TRUE(listener.ok()) << listener.status();
     return *std::move(listener);
   }
+
+  AccountTable accounts_{clock_, kUnlimited};
 };
 
 TEST_F(HandOverTest, ServesClientsThatConnectedWhileNoAgentRan) {

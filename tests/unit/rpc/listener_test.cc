@@ -18,8 +18,8 @@ class ListenerTest : public testing::Test {
   std::string path() const { return dir_.path() + "/s"; }
 
   void Listen(ListenerOptions options = {}) {
-    listener_ = *MakeListener(loop_, clock_, resources_, *PeerSocket::Bind({.path = path()}), std::move(options),
-                              [this](UniqueFd fd) {
+    listener_ = *MakeListener(loop_, clock_, resources_, accounts_, *PeerSocket::Bind({.path = path()}),
+                              std::move(options), [this](UniqueFd fd) {
                                 entry_at_hand_over_ = listener_->Find(fd.get());
                                 given_.push_back(std::move(fd));
                               });
@@ -32,6 +32,7 @@ class ListenerTest : public testing::Test {
   EventLoop loop_;
   FakeClock clock_;
   PeerResources resources_;
+  AccountTable accounts_{clock_, {}};
   std::unique_ptr<Listener> listener_;
   std::vector<UniqueFd> given_;
   ConnectionPtr entry_at_hand_over_;
@@ -101,7 +102,8 @@ TEST_F(ListenerTest, EndsAConnectionWithTheProcessThatMadeItAlthoughAChildHoldsI
 }
 
 TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAUid) {
-  Listen({.max_connections = 100, .max_connections_per_uid = 3});
+  accounts_.SetLimits({.connections = 3});
+  Listen({.max_connections = 100});
   std::vector<UniqueFd> clients;
   for (int i = 0; i < 5; ++i) clients.push_back(ConnectTo(path()));
   Turn();
@@ -117,8 +119,55 @@ TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAUid) {
   EXPECT_EQ(listener_->stats().open, 1u);
 }
 
+TEST_F(ListenerTest, TwoCallersOfOneUidAreLimitedApartWhenTheirAccountsDiffer) {
+  accounts_.SetLimits({.connections = 2});
+  std::string cgroup = "/a";
+  std::vector<std::string> refused;
+  Listen({.max_connections = 100,
+          .account_of =
+              [&](const PeerProcess&) {
+                return AccountName{"cgroup " + cgroup, "the other cgroups below /"};
+              },
+          .on_refused =
+              [&](const PeerProcess& peer, const Account& account, const Status& why) {
+                EXPECT_EQ(peer.process->pid(), getpid());
+                EXPECT_EQ(why.code(), StatusCode::kUnavailable);
+                refused.push_back(account.name.own);
+              }});
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 4; ++i) clients.push_back(ConnectTo(path()));
+  Turn();
+  cgroup = "/b";
+  clients.push_back(ConnectTo(path()));
+  Turn();
+  EXPECT_EQ(listener_->stats().open, 3u);
+  EXPECT_TRUE(Ended(clients[2].get()));
+  EXPECT_FALSE(Ended(clients[4].get()));
+  EXPECT_EQ(refused, (std::vector<std::string>{"cgroup /a", "cgroup /a"}));
+  EXPECT_EQ(listener_->Find(given_[2].get())->account->name.own, "cgroup /b");
+}
+
+TEST_F(ListenerTest, ConnectionsThatComeTooFastAreClosedAlthoughFewAreOpen) {
+  accounts_.SetLimits({.connections = 2, .connections_per_second = 1});
+  Listen({.max_connections = 100});
+  for (int i = 0; i < 2; ++i) {
+    UniqueFd client = ConnectTo(path());
+    Turn();
+    given_.clear();
+    clock_.Advance(std::chrono::milliseconds(1));
+  }
+  UniqueFd fast = ConnectTo(path());
+  Turn();
+  EXPECT_TRUE(Ended(fast.get()));
+  EXPECT_EQ(accounts_.refused()[static_cast<size_t>(CallerLimit::kConnectionRate)], 1u);
+  clock_.Advance(seconds(1));
+  UniqueFd later = ConnectTo(path());
+  Turn();
+  EXPECT_FALSE(Ended(later.get()));
+}
+
 TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAll) {
-  Listen({.max_connections = 2, .max_connections_per_uid = 100});
+  Listen({.max_connections = 2});
   std::vector<UniqueFd> clients;
   for (int i = 0; i < 3; ++i) clients.push_back(ConnectTo(path()));
   Turn();
@@ -143,7 +192,7 @@ TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {
   Turn();
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   EXPECT_TRUE(Ended(client.get()));
-  EXPECT_GE(listener_->stats().refused_limit, 1u);
+  EXPECT_GE(listener_->stats().refused_full, 1u);
   later = ConnectTo(path());
   Turn();
   EXPECT_EQ(listener_->stats().open, 1u);

@@ -39,7 +39,7 @@ class ReuseAttackTest : public RpcTest {
     Seen seen;
     Methods methods;
     methods["/lanyard.test.Echo/Pid"] = [&](Call& call) { return std::make_unique<PidCheck>(call, seen); };
-    Serve(std::move(methods), {.max_connections_per_uid = 1000});
+    Serve(std::move(methods));
     const long sent = WhileServing([&] {
       FILE* attack = popen(
           (std::string(LANYARD_RAW_CLIENT) + " attack " + path() + " " + std::to_string(connections_of_each)).c_str(),

@@ -158,6 +158,58 @@ TEST_F(ServerTest, AnUnknownMethodIsUnimplemented) {
   EXPECT_EQ(status.error_message(), "unknown method /lanyard.test.Echo/Nothing");
 }
 
+TEST_F(ServerTest, ACallAboveALimitIsUnavailableAndReachesNoHandler) {
+  Serve(EchoMethods(), {}, {.connections = 100, .connections_per_second = 100, .calls_per_second = 1, .streams = 2});
+  EXPECT_TRUE(Say("one").ok());
+  EXPECT_TRUE(Say("two").ok());
+  said_.Clear();
+  const grpc::Status refused = Say("three");
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(refused.error_message(), fmt::format("too many: uid {} has reached its limit of 1 calls a second "
+                                                 "(limits.per_caller.calls_per_second)",
+                                                 getuid()));
+  EXPECT_EQ(said_.text(), "");
+  EXPECT_EQ(refused_, (std::vector<std::string>{fmt::format("{}: {}", kOnce, refused.error_message())}));
+  clock_.Advance(seconds(1));
+  EXPECT_TRUE(Say("four").ok());
+}
+
+TEST_F(ServerTest, AStreamThatIsOpenCountsUntilItIsOver) {
+  Serve(EchoMethods(), {}, {.calls_per_second = 1000, .streams = 1});
+  Reader first = WhileServing([&] {
+    Reader reader = Open();
+    Words words;
+    EXPECT_TRUE(reader.stream->Read(&words));
+    return reader;
+  });
+  EXPECT_EQ(Say("no").error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(server_->stats().refused[static_cast<size_t>(CallerLimit::kStreams)], 1u);
+  first.context->TryCancel();
+  ASSERT_TRUE(RunUntil(loop_, [&] { return server_->stats().live_calls == 0; }));
+  clock_.Advance(seconds(1));
+  EXPECT_TRUE(Say("yes").ok());
+}
+
+TEST_F(ServerTest, WhoGoesOnCallingAboveItsLimitLosesItsConnection) {
+  Serve(EchoMethods(), {}, {.connections = 10, .calls_per_second = 1, .streams = 1});
+  const int refused = WhileServing([&] {
+    auto channel = NewChannel();
+    grpc::internal::RpcMethod method(kOnce, grpc::internal::RpcMethod::NORMAL_RPC, channel);
+    int count = 0;
+    for (int i = 0; i < 2000; ++i) {
+      grpc::ClientContext context;
+      Words request, answer;
+      const grpc::Status status = grpc::internal::BlockingUnaryCall(channel.get(), method, &context, request, &answer);
+      if (status.error_message().find("too many") == std::string::npos && !status.ok()) break;
+      ++count;
+    }
+    return count;
+  });
+  EXPECT_GE(refused, 500);
+  EXPECT_LT(refused, 600);
+  EXPECT_EQ(server_->stats().connections.ended_limit, 1u);
+}
+
 TEST_F(ServerTest, RefusesAMessageAboveTheLimit) {
   Serve(EchoMethods());
   EXPECT_TRUE(Say(std::string(16000, 'x')).ok());

@@ -1,11 +1,9 @@
-// Things of many users that wait for their turn: each user has a line, and the front of each line is taken in turn.
+// Things of many owners that wait for their turn: each owner has a line, and the front of each line is taken in turn.
 //
-// However long one user's line is, what another user puts in waits for at most one of every user before it.
+// However long one owner's line is, what another one puts in waits for at most one of every owner before it.
 //
 // Thread: not safe; one at a time.
 #pragma once
-
-#include <sys/types.h>
 
 #include <cstddef>
 #include <deque>
@@ -15,12 +13,12 @@
 
 namespace lanyard {
 
-template <class Item>
-class UserLines {
+template <class Owner, class Item>
+class FairLines {
  public:
-  void Push(uid_t uid, Item item) {
-    std::deque<Item>& line = lines_[uid];
-    if (line.empty()) turns_.push_back(uid);
+  void Push(const Owner& owner, Item item) {
+    std::deque<Item>& line = lines_[owner];
+    if (line.empty()) turns_.push_back(owner);
     line.push_back(std::move(item));
     ++size_;
   }
@@ -28,16 +26,16 @@ class UserLines {
   // The front of the line whose turn it is; nothing when all lines are empty.
   std::optional<Item> Pop() {
     if (turns_.empty()) return std::nullopt;
-    const uid_t uid = turns_.front();
+    const Owner owner = turns_.front();
     turns_.pop_front();
-    const auto line = lines_.find(uid);
+    const auto line = lines_.find(owner);
     std::optional<Item> item = std::move(line->second.front());
     line->second.pop_front();
     --size_;
     if (line->second.empty()) {
       lines_.erase(line);
     } else {
-      turns_.push_back(uid);
+      turns_.push_back(owner);
     }
     return item;
   }
@@ -49,14 +47,10 @@ class UserLines {
   }
 
   std::size_t size() const { return size_; }  // of all lines together
-  std::size_t CountOf(uid_t uid) const {
-    const auto line = lines_.find(uid);
-    return line == lines_.end() ? 0 : line->second.size();
-  }
 
  private:
-  std::unordered_map<uid_t, std::deque<Item>> lines_;  // none is empty
-  std::deque<uid_t> turns_;                            // each user with a line once
+  std::unordered_map<Owner, std::deque<Item>> lines_;  // none is empty
+  std::deque<Owner> turns_;                            // each owner with a line once
   std::size_t size_ = 0;
 };
 

@@ -1,4 +1,4 @@
-#include "node_agent/rpc/user_lines.h"
+#include "node_agent/rpc/fair_lines.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 namespace lanyard {
 namespace {
 
-TEST(UserLinesTest, WhatAnotherUserPutsInWaitsForOneOfTheFloodOnly) {
-  UserLines<int> lines;
+TEST(FairLinesTest, WhatAnotherOwnerPutsInWaitsForOneOfTheFloodOnly) {
+  FairLines<int, int> lines;
   for (int i = 0; i < 1000; ++i) lines.Push(1, i);
   lines.Push(2, -1);
   EXPECT_EQ(lines.Pop(), 0);
@@ -16,8 +16,8 @@ TEST(UserLinesTest, WhatAnotherUserPutsInWaitsForOneOfTheFloodOnly) {
   EXPECT_EQ(lines.Pop(), 1);
 }
 
-TEST(UserLinesTest, OneUsersLineKeepsItsOrder) {
-  UserLines<int> lines;
+TEST(FairLinesTest, OneOwnersLineKeepsItsOrder) {
+  FairLines<int, int> lines;
   for (int i = 0; i < 3; ++i) {
     lines.Push(1, i);
     lines.Push(2, 10 + i);
@@ -29,8 +29,8 @@ TEST(UserLinesTest, OneUsersLineKeepsItsOrder) {
   EXPECT_EQ(lines.Pop(), std::nullopt);
 }
 
-TEST(UserLinesTest, AUserWhoComesBackDoesNotOvertakeThoseWhoWait) {
-  UserLines<int> lines;
+TEST(FairLinesTest, AnOwnerWhoComesBackDoesNotOvertakeThoseWhoWait) {
+  FairLines<int, int> lines;
   lines.Push(1, 1);
   lines.Push(2, 2);
   EXPECT_EQ(lines.Pop(), 1);
@@ -39,16 +39,14 @@ TEST(UserLinesTest, AUserWhoComesBackDoesNotOvertakeThoseWhoWait) {
   EXPECT_EQ(lines.Pop(), 3);
 }
 
-TEST(UserLinesTest, CountsPerUserAndInAll) {
-  UserLines<std::unique_ptr<int>> lines;
+TEST(FairLinesTest, CountsWhatIsInAllLines) {
+  FairLines<int, std::unique_ptr<int>> lines;
   lines.Push(1, std::make_unique<int>(1));
   lines.Push(1, std::make_unique<int>(2));
   lines.Push(2, std::make_unique<int>(3));
-  EXPECT_EQ(lines.CountOf(1), 2u);
-  EXPECT_EQ(lines.CountOf(3), 0u);
   EXPECT_EQ(lines.size(), 3u);
   EXPECT_EQ(**lines.Pop(), 1);
-  EXPECT_EQ(lines.CountOf(1), 1u);
+  EXPECT_EQ(lines.size(), 2u);
   lines.Clear();
   EXPECT_EQ(lines.size(), 0u);
   EXPECT_FALSE(lines.Pop());

@@ -1,0 +1,42 @@
+#include "node_agent/app/config_limits.h"
+
+#include "node_agent/app/config_values.h"
+
+namespace lanyard {
+namespace {
+
+using std::chrono::milliseconds;
+
+template <class T, class Read>
+void Set(const YamlNode& map, std::string_view key, T& target, YamlErrors& errors, Read read) {
+  if (const YamlNode* node = map.Find(key)) {
+    if (auto value = errors.Take(read(*node))) target = *value;
+  }
+}
+
+// There is no "unlimited": a limit that nobody can reach is written as a large number.
+void SetCount(const YamlNode& map, std::string_view key, unsigned& target, YamlErrors& errors) {
+  Set(map, key, target, errors, ReadCount<1, 1'000'000>);
+}
+
+void ReadCaller(const YamlNode& node, CallerLimits& limits, YamlErrors& errors) {
+  errors.Add(node.RequireKnownKeys(
+      {"connections", "connections_per_second", "calls_per_second", "calls_in_flight", "streams"}));
+  SetCount(node, "connections", limits.connections, errors);
+  SetCount(node, "connections_per_second", limits.connections_per_second, errors);
+  SetCount(node, "calls_per_second", limits.calls_per_second, errors);
+  SetCount(node, "calls_in_flight", limits.calls_in_flight, errors);
+  SetCount(node, "streams", limits.streams, errors);
+}
+
+}  // namespace
+
+void ReadLimits(const YamlNode& node, LimitsConfig& limits, YamlErrors& errors) {
+  errors.Add(node.RequireKnownKeys({"per_caller", "attestation_timeout"}, {"crl_push_interval"}));
+  if (const YamlNode* caller = node.Find("per_caller")) ReadCaller(*caller, limits.per_caller, errors);
+  Set(node, "attestation_timeout", limits.attestation_timeout, errors, [](const YamlNode& timeout) {
+    return ReadDuration<milliseconds>(timeout, milliseconds(10), std::chrono::minutes(1));
+  });
+}
+
+}  // namespace lanyard
