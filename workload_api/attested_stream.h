@@ -2,7 +2,8 @@
 // then it is told the full state of what it earns, and told again whenever that changes.
 //
 // Newest only: while a message is on its way nothing is queued; when it has left, the then newest state is sent if it
-// differs. The stream ends with PermissionDenied when the registry no longer gives the caller any entry.
+// differs. The caller is attested again and again (reattestation.h); the stream ends with PermissionDenied when it
+// earns no entry any more.
 //
 // Lifetime: destroyed by the server when the RPC is over. Thread: loop.
 #pragma once
@@ -14,14 +15,19 @@
 #include "node_agent/rpc/call.h"
 #include "workload_api/caller.h"
 #include "workload_api/grants.h"
+#include "workload_api/reattestation.h"
 
 namespace lanyard {
 
 template <class Request>
-class AttestedStream : public OneRequestHandler<Request> {
+class AttestedStream : public OneRequestHandler<Request>, private ReattestedStream {
  public:
   AttestedStream(Call& incoming, CallerServices& services, UpdateHub& hub)
-      : OneRequestHandler<Request>(incoming), caller_(services, incoming), hub_(hub), grants_(caller_) {}
+      : OneRequestHandler<Request>(incoming),
+        caller_(services, incoming),
+        hub_(hub),
+        grants_(caller_),
+        reattestation_(services, caller_, incoming, *this) {}
 
  protected:
   using OneRequestHandler<Request>::call;
@@ -30,6 +36,8 @@ class AttestedStream : public OneRequestHandler<Request> {
   virtual void Refresh() = 0;
   const Entries& entries() const { return entries_; }
   Grants& grants() { return grants_; }
+  // False: what is renewed is not for this stream yet; it may only be shown what it has (svids_in_hand.h).
+  bool may_renew() const { return reattestation_.may_renew(); }
 
   // Sends what `make` returns, unless a message is on its way; then Refresh() is called once more after it.
   template <class Make>
@@ -38,7 +46,9 @@ class AttestedStream : public OneRequestHandler<Request> {
       stale_ = true;
       return;
     }
-    call().Send(make(), [this] {
+    grpc::ByteBuffer message = make();
+    reattestation_.OnShown();
+    call().Send(std::move(message), [this] {
       if (std::exchange(stale_, false)) Refresh();
     });
   }
@@ -48,21 +58,26 @@ class AttestedStream : public OneRequestHandler<Request> {
     caller_.Identify([this](Result<Entries> entries) {
       if (!entries.ok()) return call().Finish(entries.status());
       subscription_ = hub_.Subscribe([this](Update update) { OnUpdate(update); });
+      reattestation_.Begin(*entries);
       Show(*std::move(entries));
     });
   }
 
   void OnUpdate(Update update) {
-    if (update.registry) caller_.Reconsider([this](Result<Entries> entries) { OnReconsidered(std::move(entries)); });
-    if (subscription_ != nullptr && (update.svids || update.bundle)) Refresh();
+    if (update.registry) reattestation_.OnRegistryChange();
+    if (update.svids) reattestation_.OnRenewal();
+    if (subscription_ != nullptr && update.bundle) Refresh();
   }
 
-  void OnReconsidered(Result<Entries> entries) {
-    if (!entries.ok()) {
-      subscription_.reset();
-      return call().Finish(entries.status());
-    }
-    if (*entries != entries_) Show(*std::move(entries));
+  void OnEarned(Entries entries) final {
+    if (entries == entries_) return Refresh();
+    caller_.Hold(entries);
+    Show(std::move(entries));
+  }
+
+  void OnLost(const Status& why) final {
+    subscription_.reset();
+    call().Finish(why);
   }
 
   void Show(Entries entries) {
@@ -75,6 +90,7 @@ class AttestedStream : public OneRequestHandler<Request> {
   Caller caller_;
   UpdateHub& hub_;
   Grants grants_;
+  Reattestation reattestation_;
   std::unique_ptr<UpdateHub::Subscription> subscription_;
   Entries entries_;
   bool stale_ = false;

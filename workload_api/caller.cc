@@ -1,6 +1,8 @@
 #include "workload_api/caller.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 namespace lanyard {
 namespace {
@@ -12,6 +14,10 @@ std::string Describe(const Findings& findings) {
   for (const Gap& gap : findings.gaps)
     text += fmt::format("; {} could not be found out: {}", gap.prefix, Message(gap.why));
   return text;
+}
+
+bool Has(const Entries& entries, const EntryPtr& entry) {
+  return std::find(entries.begin(), entries.end(), entry) != entries.end();
 }
 
 }  // namespace
@@ -34,27 +40,68 @@ Caller::Caller(CallerServices& services, const Call& call)
     : services_(services), call_(call), correlation_id_(services.access.NewCorrelationId()) {}
 
 void Caller::Identify(Done done) {
-  Attest(services_.registry.registry()->wanted(), NewDeadline(), std::move(done));
+  Attest({Asks::kAnew, services_.registry.registry()->wanted(), NewDeadline(), std::move(done)});
 }
 
-void Caller::Attest(WantedKindsPtr wanted, Deadline deadline, Done done) {
-  auto finish = [this, wanted, deadline, done = std::move(done)](Result<Findings> findings) mutable {
-    const std::unique_ptr<Attestation> finished = std::move(attestation_);
-    if (!findings.ok()) {
+void Caller::LookAgain(Done done) {
+  Attest({Asks::kOpenStream, services_.registry.registry()->wanted(), NewDeadline(), std::move(done)});
+}
+
+void Caller::Attest(Look look) {
+  WantedKindsPtr wanted = look.wanted;
+  const Deadline deadline = look.deadline;
+  attestation_ = services_.attestors.Attest(
+      call_.connection()->peer, deadline,
+      [this, look = std::move(look)](Result<Findings> findings) mutable {
+        OnFindings(std::move(look), std::move(findings));
+      },
+      std::move(wanted));
+}
+
+void Caller::OnFindings(Look look, Result<Findings> findings) {
+  const std::unique_ptr<Attestation> finished = std::move(attestation_);
+  if (!findings.ok()) {
+    if (look.asks == Asks::kAnew || findings.status().code() != StatusCode::kUnavailable)
       services_.access.Deny(NewRecord(), findings.status(), "");
-      return std::move(done)(findings.status());
-    }
-    findings_ = std::make_unique<const Findings>(*std::move(findings));
-    wanted_ = wanted;
-    const std::shared_ptr<const Registry> registry = services_.registry.registry();
-    if (!wanted->Covers(*registry->wanted())) return Attest(registry->wanted(), deadline, std::move(done));
-    Result<Entries> entries = Match(*registry);
-    if (entries.status().code() == StatusCode::kPermissionDenied && !wanted->Covers(*WantedKinds::All()))
-      return Attest(WantedKinds::All(), deadline, std::move(done));
-    if (!entries.ok()) services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
-    std::move(done)(std::move(entries));
-  };
-  attestation_ = services_.attestors.Attest(call_.connection()->peer, deadline, std::move(finish), std::move(wanted));
+    return std::move(look.done)(findings.status());
+  }
+  findings_ = std::make_shared<const Findings>(*std::move(findings));
+  wanted_ = look.wanted;
+  const std::shared_ptr<const Registry> registry = services_.registry.registry();
+  if (!wanted_->Covers(*registry->wanted())) {
+    look.wanted = registry->wanted();
+    return Attest(std::move(look));
+  }
+  Result<Entries> entries = Match(*registry);
+  if (entries.status().code() == StatusCode::kPermissionDenied && LookWholly(look, registry)) return;
+  entries = Admit(std::move(entries), look);
+  if (!entries.ok() && (look.asks == Asks::kAnew || entries.status().code() != StatusCode::kUnavailable))
+    services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
+  std::move(look.done)(std::move(entries));
+}
+
+bool Caller::LookWholly(Look& look, const std::shared_ptr<const Registry>& registry) {
+  const ProcessRef& process = *call_.connection()->peer.process;
+  if (wanted_->Covers(*WantedKinds::All())) {
+    if (look.narrow != nullptr) services_.denials.Keep(process, look.narrow, findings_, registry);
+    return false;
+  }
+  if (auto known = services_.denials.Find(process, *findings_, registry)) {
+    findings_ = std::move(known);
+    return false;
+  }
+  look.narrow = findings_;
+  look.wanted = WantedKinds::All();
+  Attest(std::move(look));
+  return true;
+}
+
+Result<Entries> Caller::Admit(Result<Entries> entries, const Look& look) {
+  if (!entries.ok() || look.asks != Asks::kAnew) return entries;
+  Result<IdentityLimits::Ticket> ticket = services_.identities.Admit(*entries);
+  if (!ticket.ok()) return ticket.status();
+  ticket_ = *std::move(ticket);
+  return entries;
 }
 
 Result<Entries> Caller::Match(const Registry& registry) {
@@ -62,13 +109,23 @@ Result<Entries> Caller::Match(const Registry& registry) {
   return Decide(*findings_, registry);
 }
 
-void Caller::Reconsider(Done done) {
-  if (attestation_ != nullptr) return;  // it will be decided by what the registry is then
+bool Caller::StillEarns(const Entries& entries) const {
   const std::shared_ptr<const Registry> registry = services_.registry.registry();
-  if (!wanted_->Covers(*registry->wanted())) return Attest(registry->wanted(), NewDeadline(), std::move(done));
-  Result<Entries> entries = Match(*registry);
-  if (!entries.ok()) services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
-  std::move(done)(std::move(entries));
+  if (!wanted_->Covers(*registry->wanted())) return false;
+  const Result<Entries> now = Decide(*findings_, *registry);
+  return now.ok() && *now == entries;
+}
+
+bool Caller::HasLost(const Entries& entries) const {
+  const Verdicts verdicts = services_.registry.registry()->Match(*findings_);
+  return std::any_of(entries.begin(), entries.end(), [&](const EntryPtr& entry) {
+    return !Has(verdicts.earned, entry) && std::none_of(verdicts.undetermined.begin(), verdicts.undetermined.end(),
+                                                        [&](const Undetermined& open) { return open.entry == entry; });
+  });
+}
+
+void Caller::RecordDenial(const Status& why) {
+  services_.access.Deny(NewRecord(), why, Describe(*findings_));
 }
 
 AuditRecord Caller::NewRecord() const {

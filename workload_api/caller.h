@@ -3,13 +3,14 @@
 // Identify() attests the process that made the connection, anew for every call, and matches what was found against the
 // registry. It answers with the entries earned, never with none:
 //   PermissionDenied  no entry matches, or the caller is not who it was when it connected
-//   Unavailable       an attestor could not find out something on which an entry depends, or the caller exited
-//   meanwhile
+//   Unavailable       an attestor could not find out something on which an entry depends, the caller exited meanwhile,
+//   or
+//                     one of its identities has reached a limit
 // Only those kinds of selectors are looked up that some entry names. Who is refused is looked at once more, wholly: the
-// record of a denial says everything that was found.
+// record of a denial says everything that was found. (Who is refused again and again is not: denial_memory.h.)
 //
-// Reconsider() asks the registry again with the same findings, for an open stream after the registry has changed; when
-// the registry names a kind of selectors that it did not name before, the process is attested again.
+// LookAgain() is the same for a stream that is open: no limit is asked, and an answer Unavailable is not put on record
+// as a denial, since nothing is taken away for it.
 //
 // Every denial is put on record here and nowhere else; what is granted is put on record by Grants (grants.h).
 //
@@ -18,26 +19,16 @@
 
 #include <absl/functional/any_invocable.h>
 
-#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "attestors/attestation.h"
-#include "node_agent/base/clock.h"
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/call.h"
-#include "workload_api/access_log.h"
+#include "workload_api/caller_services.h"
 
 namespace lanyard {
-
-struct CallerServices {
-  AttestorSet& attestors;
-  const RegistryStore& registry;
-  Clock& clock;
-  AccessLog& access;
-  std::chrono::milliseconds attestation_timeout{5000};
-};
 
 using Entries = std::vector<EntryPtr>;
 
@@ -52,8 +43,19 @@ class Caller {
 
   // `done` runs once, never before Identify() has returned.
   void Identify(Done done);
-  // Only after Identify() has answered with entries. `done` as there, but it may run before Reconsider() has returned.
-  void Reconsider(Done done);
+
+  // The rest only after Identify() has answered with entries.
+
+  // `done` runs once, never before LookAgain() has returned. Must not be called while one is under way.
+  void LookAgain(Done done);
+  // True when the registry of now gives to this caller, by what was found last, exactly `entries`.
+  bool StillEarns(const Entries& entries) const;
+  // True when one of `entries` is certainly not earned, by what was found last and the registry of now.
+  bool HasLost(const Entries& entries) const;
+  // The call goes on with `entries`.
+  void Hold(const Entries& entries) { ticket_ = services_.identities.Hold(entries); }
+  // Puts on record that the call gets nothing more, or nothing newer than it has.
+  void RecordDenial(const Status& why);
 
   // What every record about this call says: who, what it asked, by which registry that was decided.
   AuditRecord NewRecord() const;
@@ -61,7 +63,20 @@ class Caller {
   pid_t pid() const { return call_.connection()->peer.process->pid(); }
 
  private:
-  void Attest(WantedKindsPtr wanted, Deadline deadline, Done done);
+  enum class Asks { kAnew, kOpenStream };
+  struct Look {
+    Asks asks;
+    WantedKindsPtr wanted;
+    Deadline deadline;
+    Done done;
+    std::shared_ptr<const Findings> narrow{};  // of the first look, in the second one at a caller that is denied
+  };
+
+  void Attest(Look look);
+  void OnFindings(Look look, Result<Findings> findings);
+  // Looks a second time, or remembers what that would find; false: there is nothing more to look at.
+  bool LookWholly(Look& look, const std::shared_ptr<const Registry>& registry);
+  Result<Entries> Admit(Result<Entries> entries, const Look& look);
   Result<Entries> Match(const Registry& registry);
   Deadline NewDeadline() const { return services_.clock.MonoNow() + services_.attestation_timeout; }
 
@@ -71,7 +86,8 @@ class Caller {
   std::string revision_;  // of the registry that decided last
   std::unique_ptr<Attestation> attestation_;
   WantedKindsPtr wanted_;  // what findings_ are complete for
-  std::unique_ptr<const Findings> findings_;
+  std::shared_ptr<const Findings> findings_;
+  IdentityLimits::Ticket ticket_;
 };
 
 }  // namespace lanyard

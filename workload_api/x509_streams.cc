@@ -5,6 +5,7 @@
 #include "node_agent/base/log.h"
 #include "workload_api/attested_stream.h"
 #include "workload_api/proto/workloadapi.pb.h"
+#include "workload_api/svids_in_hand.h"
 
 namespace lanyard {
 namespace {
@@ -72,7 +73,8 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     std::vector<CachedSvidPtr> svids, unrecorded;
     ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get())};
     for (const EntryPtr& entry : entries()) {
-      CachedSvidPtr svid = services_.svids.Peek(entry);
+      CachedSvidPtr svid =
+          in_hand_.ToShow(entry, services_.svids.Peek(entry), may_renew(), services_.caller.clock.WallNow());
       if (svid == nullptr) {
         LANYARD_LOG_WARN("cannot renew {} for pid {}: {}", entry->id.str(), call().connection()->peer.process->pid(),
                          services_.source.health().text);
@@ -91,6 +93,7 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     Offer([&] {
       last_sent_ = key;
       shown_bundle_ = bundle;
+      in_hand_.Shown(svids);
       return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle); });
     });
   }
@@ -105,7 +108,10 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     });
   }
 
+  std::optional<WallTime> InHandUntil() const override { return in_hand_.Until(); }
+
   WorkloadServices& services_;
+  SvidsInHand in_hand_;
   uint64_t round_ = 0;
   size_t missing_ = 0;
   ResponseShare::Key last_sent_;

@@ -1,7 +1,5 @@
 #include "node_agent/app/agent.h"
 
-#include <random>
-
 #include "attestors/process_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
@@ -19,11 +17,6 @@ std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostT
   attestors.push_back(MakeUnixAttestor({.executable = config.attestors.unix_executable}, tools));
   attestors.push_back(MakeProcessAttestor({}, tools));
   return attestors;
-}
-
-SvidCache::Random MakeRandom() {
-  auto engine = std::make_shared<std::mt19937_64>(std::random_device{}());
-  return [engine] { return std::uniform_real_distribution<double>(0, 1)(*engine); };
 }
 
 }  // namespace
@@ -56,7 +49,9 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
                            .registry = *registry_,
                            .clock = clock,
                            .access = access_,
-                           .attestation_timeout = config_.limits.attestation_timeout},
+                           .attestation_timeout = config_.limits.attestation_timeout,
+                           .reattestation_interval = config_.limits.reattestation_interval,
+                           .identities = IdentityLimits(clock, config_.limits.per_identity)},
                 .svids = svids_,
                 .source = source_,
                 .hub = hub_,
@@ -159,18 +154,16 @@ Status Agent::ServeWorkloads() {
                          RecordAboveLimit(peer, account, config_.workload_socket.path, why);
                        }},
       .limits = config_.limits.per_caller,
-      .on_refused =
-          [this](const Call& call, const Status& why) {
-            RecordAboveLimit(call.connection()->peer, *call.connection()->account, std::string(call.method()), why);
-          }};
+      .on_refused = [this](const Call& call, const Status& why) {
+        RecordAboveLimit(call.connection()->peer, *call.connection()->account, std::string(call.method()), why);
+      }};
   if (auto fd = manager_.TakeSocket("workload")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(workload_server_,
                    RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), std::move(methods)));
   return OkStatus();
 }
 
-void Agent::RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource,
-                             const Status& why) {
+void Agent::RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource, const Status& why) {
   AuditRecord record{.kind = AuditKind::kFetch,
                      .caller = AuditCaller{.pid = peer.process->pid(), .uid = peer.uid, .selectors = {}},
                      .resource = std::move(resource)};
@@ -190,15 +183,16 @@ Status Agent::ServeAdmin() {
                                       .directory_mode = config_.admin_socket.directory_mode()},
                            .listener = {.name = "admin",
                                         .max_connections = kOperators,
-                                        .admit = [this, admission](const PeerProcess& peer) {
-                                          Status admitted = admission.Check(peer);
-                                          if (!admitted.ok()) {
-                                            AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
-                                            record.resource = config_.admin_socket.path;
-                                            access_.Deny(std::move(record), admitted, "");
-                                          }
-                                          return admitted;
-                                        }},
+                                        .admit =
+                                            [this, admission](const PeerProcess& peer) {
+                                              Status admitted = admission.Check(peer);
+                                              if (!admitted.ok()) {
+                                                AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
+                                                record.resource = config_.admin_socket.path;
+                                                access_.Deny(std::move(record), admitted, "");
+                                              }
+                                              return admitted;
+                                            }},
                            .limits = {.connections = kOperators}};
   if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(admin_server_,

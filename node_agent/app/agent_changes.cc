@@ -46,6 +46,8 @@ std::string Agent::TakeOver(const Config& config) {
   SetLogLevel(config_.log.level);
   svids_.SetOptions(SvidOptionsOf(config_));
   workload_.caller.attestation_timeout = config_.limits.attestation_timeout;
+  workload_.caller.reattestation_interval = config_.limits.reattestation_interval;
+  workload_.caller.identities.SetSettings(config_.limits.per_identity);
   admin_.facts.environment = std::string(EnvironmentName(config_.environment));
   audit_->SetOptions(AuditOptionsOf(config_));
   workload_server_->SetLimits(config_.limits.per_caller);

@@ -59,11 +59,10 @@ void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server, 
                         fmt::format("see whose in the log; if it is legitimate, raise what was reached: {}", limits)});
   }
   if (stats.connections.refused_full == 0) return;
-  findings.push_back(
-      {"listener", HealthLevel::kDegraded,
-       fmt::format("{} connections were refused since start-up because no more fit; {} are open now",
-                   stats.connections.refused_full, stats.connections.open),
-       "raise the limit of open files (LimitNOFILE=); see whose they are in the log"});
+  findings.push_back({"listener", HealthLevel::kDegraded,
+                      fmt::format("{} connections were refused since start-up because no more fit; {} are open now",
+                                  stats.connections.refused_full, stats.connections.open),
+                      "raise the limit of open files (LimitNOFILE=); see whose they are in the log"});
 }
 
 }  // namespace
@@ -103,6 +102,13 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
                         "repair it (lanyard registry check); until then the last good state is in force"});
   }
   if (sources.workload != nullptr) AddListener(findings, *sources.workload, sources.now);
+  if (sources.looks.withheld > 0) {
+    findings.push_back({"attestors", HealthLevel::kDegraded,
+                        fmt::format("{} open streams keep what they have without renewal, since it cannot be found out "
+                                    "whether they still may; they end when their SVIDs expire",
+                                    sources.looks.withheld),
+                        "see what could not be found out in the log"});
+  }
   AddKernel(findings);
   std::stable_sort(findings.begin(), findings.end(),
                    [](const HealthFinding& a, const HealthFinding& b) { return a.level > b.level; });

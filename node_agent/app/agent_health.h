@@ -14,6 +14,7 @@
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/server.h"
 #include "node_agent/state/state_store.h"
+#include "workload_api/caller_services.h"
 
 namespace lanyard {
 
@@ -33,6 +34,7 @@ struct HealthSources {
   const std::vector<std::string>& broken_config;        // "file:line:column: …" of the last reload
   const Status& endpoints;
   const RpcServer* workload;  // null until it serves
+  const LookStats& looks;
 };
 
 // Worst first; empty when all is well.

@@ -90,9 +90,10 @@ void AddServer(MetricPage& page, const std::string& socket, const RpcServer& ser
       "Connections that were refused: peer (unknown, exited or not admitted) or limit.";
   page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_peer),
                {{"socket", socket}, {"reason", "peer"}});
-  page.Counter("lanyard_connections_refused_total", kRefused, Count(connections.refused_limit + connections.refused_full),
-               {{"socket", socket}, {"reason", "limit"}});
-  constexpr std::string_view kEnded = "Connections that the agent ended: exit (of the process), silent (no call) or limit.";
+  page.Counter("lanyard_connections_refused_total", kRefused,
+               Count(connections.refused_limit + connections.refused_full), {{"socket", socket}, {"reason", "limit"}});
+  constexpr std::string_view kEnded =
+      "Connections that the agent ended: exit (of the process), silent (no call) or limit.";
   page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_exit),
                {{"socket", socket}, {"reason", "exit"}});
   page.Counter("lanyard_connections_ended_total", kEnded, Count(connections.ended_silent),
@@ -108,6 +109,22 @@ void AddServer(MetricPage& page, const std::string& socket, const RpcServer& ser
   page.Gauge("lanyard_calls_live", "Calls that are not over, streams included.", Count(stats.live_calls),
              {{"socket", socket}});
   page.Counter("lanyard_calls_total", "Calls that have come.", Count(stats.calls), {{"socket", socket}});
+}
+
+void AddCallers(MetricPage& page, const CallerServices& callers) {
+  for (size_t limit = 0; limit < kIdentityLimitNames.size(); ++limit) {
+    page.Counter("lanyard_identity_limit_refusals_total", "Calls that were refused above a limit of one identity.",
+                 Count(callers.identities.refused()[limit]), {{"limit", std::string(kIdentityLimitNames[limit])}});
+  }
+  const LookStats& looks = callers.look_stats;
+  for (const auto& [outcome, count] : {std::pair{"same", looks.same}, std::pair{"changed", looks.changed},
+                                       std::pair{"lost", looks.lost}, std::pair{"undetermined", looks.undetermined}}) {
+    page.Counter("lanyard_reattestations_total", "Attestations of the callers of open streams, by outcome.",
+                 Count(count), {{"outcome", outcome}});
+  }
+  page.Gauge("lanyard_streams_withheld",
+             "Open streams that keep what they have without renewal, since it cannot be found out whether they may.",
+             Count(looks.withheld));
 }
 
 void AddState(MetricPage& page, const StateStore& state) {
@@ -175,6 +192,7 @@ MetricPage CollectMetrics(const MetricSources& sources) {
     page.Gauge("lanyard_update_subscriptions", "Streams that are told of new SVIDs and bundles.",
                Count(sources.hub->subscriptions()));
   }
+  if (sources.callers != nullptr) AddCallers(page, *sources.callers);
   if (sources.workload != nullptr) AddServer(page, "workload", *sources.workload);
   if (sources.admin != nullptr) AddServer(page, "admin", *sources.admin);
   if (sources.state != nullptr) AddState(page, *sources.state);

@@ -23,6 +23,7 @@
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/server.h"
 #include "node_agent/state/state_store.h"
+#include "workload_api/caller_services.h"
 
 namespace lanyard {
 
@@ -35,6 +36,7 @@ struct MetricSources {
   std::map<std::string, HealthLevel> health;  // by component; those that are well too
   uint64_t denials = 0;                       // calls of workloads that were refused
   size_t unwritten_renewals = 0;              // handed on, but not yet on record
+  const CallerServices* callers = nullptr;    // limits of identities, and attestations of open streams
 
   const RegistryStore* registry = nullptr;
   std::optional<WallTime> registry_good{};  // when the registry was last read without an error

@@ -15,7 +15,8 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 
 std::vector<HealthFinding> Agent::Findings() const {
   return CollectFindings({clock_.MonoNow(), *registry_, *ca_, authority_at_start_, svids_, *state_, *audit_, source_,
-                          waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get()});
+                          waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get(),
+                          workload_.caller.look_stats});
 }
 
 Readiness Agent::ReadinessNow() const {
@@ -49,6 +50,7 @@ std::string Agent::MetricsPage() const {
                         .health = std::move(health),
                         .denials = access_.denials(),
                         .unwritten_renewals = source_.unwritten(),
+                        .callers = &workload_.caller,
                         .registry = registry_.get(),
                         .registry_good = RegistryGood(),
                         .ca = ca_.get(),

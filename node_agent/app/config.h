@@ -28,6 +28,7 @@
 #include "node_agent/rpc/caller_limits.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
+#include "workload_api/identity_limits.h"
 
 namespace lanyard {
 
@@ -73,7 +74,9 @@ struct AttestorsConfig {
 
 struct LimitsConfig {
   CallerLimits per_caller;
+  IdentityLimitSettings per_identity;
   std::chrono::milliseconds attestation_timeout = std::chrono::seconds(5);
+  std::chrono::milliseconds reattestation_interval = std::chrono::minutes(1);
 };
 
 struct AuditConfig {

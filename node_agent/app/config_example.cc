@@ -109,8 +109,17 @@ limits:
     calls_in_flight: {caller_in_flight}
     # calls that are not over, those without an answer included
     streams: {caller_streams}
+  # The same for each SPIFFE ID, over all processes that have it.
+  per_identity:
+    # after as many at once as streams may be open
+    calls_per_second: {identity_call_rate}
+    # calls that are not over
+    streams: {identity_streams}
   # How long finding out who a caller is may take. What is not known by then is not known, and nothing that depends on it is issued.
   attestation_timeout: {attestation_timeout}
+  # How often the caller of an open stream is looked at again, give or take a quarter; also whenever its SVID is renewed, and at once when
+  # the registry may decide otherwise.
+  reattestation_interval: {reattestation_interval}
 
 log:
   # debug, info, warn or error
@@ -154,6 +163,9 @@ std::string ConfigExample() {
       fmt::arg("caller_call_rate", config.limits.per_caller.calls_per_second),
       fmt::arg("caller_in_flight", config.limits.per_caller.calls_in_flight),
       fmt::arg("caller_streams", config.limits.per_caller.streams),
+      fmt::arg("identity_call_rate", config.limits.per_identity.calls_per_second),
+      fmt::arg("identity_streams", config.limits.per_identity.streams),
+      fmt::arg("reattestation_interval", FormatDuration(config.limits.reattestation_interval)),
       fmt::arg("attestation_timeout", FormatDuration(config.limits.attestation_timeout)),
       fmt::arg("log_level", LogLevelName(config.log.level)),
       fmt::arg("log_format", config.log.format == LogFormat::kText ? "text" : "json"));

@@ -29,13 +29,24 @@ void ReadCaller(const YamlNode& node, CallerLimits& limits, YamlErrors& errors) 
   SetCount(node, "streams", limits.streams, errors);
 }
 
+void ReadIdentity(const YamlNode& node, IdentityLimitSettings& limits, YamlErrors& errors) {
+  errors.Add(node.RequireKnownKeys({"calls_per_second", "streams"}));
+  SetCount(node, "calls_per_second", limits.calls_per_second, errors);
+  SetCount(node, "streams", limits.streams, errors);
+}
+
 }  // namespace
 
 void ReadLimits(const YamlNode& node, LimitsConfig& limits, YamlErrors& errors) {
-  errors.Add(node.RequireKnownKeys({"per_caller", "attestation_timeout"}, {"crl_push_interval"}));
+  errors.Add(node.RequireKnownKeys({"per_caller", "per_identity", "attestation_timeout", "reattestation_interval"},
+                                   {"crl_push_interval"}));
   if (const YamlNode* caller = node.Find("per_caller")) ReadCaller(*caller, limits.per_caller, errors);
+  if (const YamlNode* identity = node.Find("per_identity")) ReadIdentity(*identity, limits.per_identity, errors);
   Set(node, "attestation_timeout", limits.attestation_timeout, errors, [](const YamlNode& timeout) {
     return ReadDuration<milliseconds>(timeout, milliseconds(10), std::chrono::minutes(1));
+  });
+  Set(node, "reattestation_interval", limits.reattestation_interval, errors, [](const YamlNode& interval) {
+    return ReadDuration<milliseconds>(interval, std::chrono::seconds(1), std::chrono::hours(24));
   });
 }
 

@@ -52,7 +52,10 @@ const std::vector<Setting>& Settings() {
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_caller.calls_per_second),
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_caller.calls_in_flight),
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_caller.streams),
+      LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_identity.calls_per_second),
+      LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_identity.streams),
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.attestation_timeout),
+      LANYARD_SETTING(Takes::kEffectAtOnce, limits.reattestation_interval),
       LANYARD_SETTING(Takes::kEffectAtOnce, log.level),
       LANYARD_SETTING(Takes::kRestart, log.format),
   };

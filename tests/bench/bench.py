@@ -39,6 +39,7 @@ PARTS = {
     'restart': 'start_bench.StartBench.test_restart',
     'change': 'change_bench.ChangeBench.test_change',
     'issue': 'function_bench.FunctionBench.test_issue',
+    'looks': 'look_bench.LookBench.test_looks',
     'flood': 'flood_bench.FloodBench.test_flood',
     'renewal': 'renewal_bench.RenewalBench.test_renewal',
     'pinned': 'renewal_bench.RenewalBench.test_pinned',

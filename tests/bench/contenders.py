@@ -73,12 +73,15 @@ class Ours(Contender):
 
     name = 'ours'
 
-    def __init__(self, test, entries, connections=None, cpus=None):
+    def __init__(self, test, entries, connections=None, cpus=None, reattestation_interval='1m'):
         self.cpus = cpus
         # A load is one caller, which calls as fast as it can.
         limits = dict.fromkeys(('connections_per_second', 'calls_per_second', 'calls_in_flight', 'streams'), 1_000_000)
         config = {'log': {'level': 'warn'}, 'endpoints': {one: f'127.0.0.1:{free_port()}' for one in ('metrics', 'health')}}
-        config['limits'] = {'per_caller': limits | {'connections': (connections or 1000) + 100}}
+        config['limits'] = {'per_caller': limits | {'connections': (connections or 1000) + 100},
+                            'per_identity': dict.fromkeys(('calls_per_second', 'streams'), 1_000_000),
+                            'reattestation_interval': reattestation_interval}
+        self.metrics = config['endpoints']['metrics']
         self.node = test.node([self._entry(one) for one in entries], config=config.items())
         self.socket = self.node.socket
 

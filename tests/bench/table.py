@@ -97,6 +97,8 @@ ROWS = {
     'match.gap': Row('match, 10,000 entries: 100 hang on a program that cannot be read', 'µs'),
     'attest.unix': Row('attestation, unix: CPU', 'µs'),
     'attest.both': Row('attestation, unix and process: CPU', 'µs'),
+    'looks.cpu': Row('attestation of the caller of an open stream: CPU', 'µs'),
+    'looks.minute': Row('1,000 open streams, each attested every minute: CPU', 'ms/s'),
     'flood.before': Row('another user, before a flood: latency p99', 'ms'),
     'flood.during': Row('another user, during a flood of connections: latency p99', 'ms'),
     'flood.beside': Row('the same while another agent is flooded: latency p99', 'ms'),

@@ -62,6 +62,10 @@ void CheckLimits(const Config& config) {
   for (const unsigned limit : {caller.connections, caller.connections_per_second, caller.calls_per_second,
                                caller.calls_in_flight, caller.streams})
     Require(limit >= 1 && limit <= 1'000'000);
+  for (const unsigned limit : {config.limits.per_identity.calls_per_second, config.limits.per_identity.streams})
+    Require(limit >= 1 && limit <= 1'000'000);
+  Require(config.limits.reattestation_interval >= seconds(1) &&
+          config.limits.reattestation_interval <= std::chrono::hours(24));
   Require(config.limits.attestation_timeout >= milliseconds(10) && config.limits.attestation_timeout <= seconds(60));
   for (const auto& endpoint : {config.endpoints.metrics, config.endpoints.health}) {
     if (!endpoint) continue;

@@ -1,19 +1,70 @@
-"""Callers by the thousand: the table of those that limits are kept for does not grow with them."""
+"""Floods of calls from one user, one cgroup and one identity. Whoever floods is held to the limits; others keep their answers."""
 
+import json
 import os
 import unittest
 
 from cgroups import Cgroups
 from node import UID, NodeTest, entry, eventually, is_root
-from programs import PYTHON
+from programs import PYTHON, call_flood_program, stream_program
+from svid_stream import percentile
 from web import endpoints_of
 
 ME = f'unix:uid:{os.geteuid()}'
+SECONDS = 8
+FLOOR_MS = 5  # of the honest latency that counts: below it the machine's own noise is larger
+UNAVAILABLE = 'status 14'
 WATCHED = [('endpoints', {'metrics': '127.0.0.1:0', 'health': '127.0.0.1:0'})]
 
 
 @unittest.skipUnless(is_root(), 'needs root: processes of other users, and cgroups, are made')
 class ManyCallersTest(NodeTest):
+    def honest(self, node, seconds, **how):
+        """The latencies of fetches one after the other, in milliseconds; none may fail."""
+        done = node.start_lines([*stream_program(node), 'fetches', node.socket, seconds], **how).json(30)
+        self.assertEqual(done['failed'], 0, done)
+        return done['latencies_ms']
+
+    def flood(self, node, attackers, honest):
+        """What became of each attacker's calls, while the honest caller's p99 stays within twenty times what it is without (twice is
+        what a quiet machine should show). Without: idle, or while another agent is flooded, for what that takes of the processors."""
+        idle = percentile(self.honest(node, 3, **honest), 99)
+        other = self.started_node([entry('/me', ME)])
+        beside, _ = self.meanwhile(node, other, attackers, honest)
+        during, came = self.meanwhile(node, node, attackers, honest)
+        print(f'{self._testMethodName}: honest p99 {idle:.2f} ms idle, {beside:.2f} ms beside a flood, {during:.2f} ms under it; {came}')
+        self.assertLess(during, 10 * 2 * max(idle, beside, FLOOR_MS))
+        return came
+
+    def meanwhile(self, node, flooded, attackers, honest):
+        floods = [node.start_lines([*call_flood_program(node), flooded.socket, SECONDS, *size], **how) for *size, how in attackers]
+        latencies = []
+        while not all(flood.has_line() for flood in floods):
+            latencies += self.honest(node, 0.5, **honest)
+        return percentile(latencies, 99), [flood.json()['came'] for flood in floods]
+
+    @staticmethod
+    def records(node):
+        return [json.loads(line) for line in (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()]
+
+    def refusals(self, node):
+        """Reasons of denials that name a limit."""
+        return [record['reason'] for record in self.records(node)
+                if record.get('decision') == 'deny' and 'limits.' in record.get('reason', '')]
+
+    def test_a_flood_in_the_name_of_one_identity_from_many_cgroups_is_held_to_the_limit_of_the_identity(self):
+        cgroups = Cgroups(self)
+        crowd = [cgroups.make(f'crowd-{number}') for number in range(4)]
+        good = cgroups.make('good')
+        node = self.started_node([*(entry('/crowd', ME, cgroups.selector(one)) for one in crowd), entry('/good', ME, cgroups.selector(good))],
+                                 config=[('limits', {'per_identity': {'streams': 50}})])
+        came = self.flood(node, [(5, 100, 'hold', {'cgroup': one}) for one in crowd], {'cgroup': good})
+        self.assertGreater(sum(one.get(UNAVAILABLE, 0) for one in came), 0, came)
+        refusals = self.refusals(node)
+        self.assertTrue(any('spiffe://example.org/crowd has reached its limit' in reason for reason in refusals), refusals)
+        issued = [record for record in self.records(node) if record['kind'] == 'issue']
+        self.assertLessEqual(len(issued), 5, 'what is cached is served: a flood forces no issuance')
+
     def test_a_thousand_new_cgroups_do_not_make_the_table_of_callers_grow(self):
         cgroups = Cgroups(self)
         node = self.started_node([entry('/me', ME)], config=WATCHED)

@@ -1,9 +1,9 @@
 """Calls as fast as they are taken, on some connections at once; prints what became of them.
 
-    call_flood.py SOCKET SECONDS CONNECTIONS CALLS [METHOD]
+    call_flood.py SOCKET SECONDS CONNECTIONS CALLS [hold]
 
-Each connection has up to CALLS calls open. A call that is answered is cancelled, and the next one begins at once; a
-connection that the agent ends is opened again at once.
+Each connection has up to CALLS calls open. A call that is answered is cancelled (hold: it is kept), and the next one begins
+at once; a connection that the agent ends is opened again at once.
 """
 
 import collections
@@ -23,8 +23,8 @@ LAST_NUMBER = 1 << 24  # then a connection is opened anew
 
 
 class Connection:
-    def __init__(self, path, calls, method, came):
-        self.calls, self.method, self.came = calls, method, came
+    def __init__(self, path, calls, hold, came):
+        self.calls, self.hold, self.came = calls, hold, came
         self.open, self.number, self.received, self.to_send = set(), 1, b'', b''
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.setblocking(False)
@@ -43,7 +43,7 @@ class Connection:
     def fill(self):
         batch = b''
         while len(self.open) < self.calls and len(self.to_send) + len(batch) < 1 << 16:
-            batch += call_frames(self.number, self.method)
+            batch += call_frames(self.number)
             self.open.add(self.number)
             self.number += 2
             self.came['calls'] += 1
@@ -73,7 +73,7 @@ class Connection:
             self.send(frame(PING, ACK, 0, payload))
         elif kind == DATA and payload:
             self.send(frame(WINDOW_UPDATE, 0, 0, struct.pack('>I', len(payload))))
-            if stream in self.open:
+            if stream in self.open and not self.hold:
                 self.over(stream, 'answered')
                 self.send(frame(RST_STREAM, 0, stream, CANCEL))
         elif kind == HEADERS:
@@ -91,14 +91,14 @@ class Connection:
             self.came[how] += 1
 
 
-def flood(path, seconds, connections, calls, method):
+def flood(path, seconds, connections, calls, hold):
     came, waiting = collections.Counter(), selectors.DefaultSelector()
     end = time.monotonic() + seconds
     retry, open_now = connections, 0
     while time.monotonic() < end:
         for _ in range(retry):
             try:
-                connection = Connection(path, calls, method, came)
+                connection = Connection(path, calls, hold, came)
             except OSError:  # the listener's queue is full
                 came['not connected'] += 1
                 break
@@ -118,5 +118,4 @@ def flood(path, seconds, connections, calls, method):
 
 
 if __name__ == '__main__':
-    flood(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]),
-          sys.argv[5] if len(sys.argv) > 5 else '/SpiffeWorkloadAPI/FetchX509SVID')
+    flood(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), 'hold' in sys.argv[5:])

@@ -38,6 +38,9 @@ class AgentMetricsTest : public ::testing::Test {
                         .key_type = "ec-p256",
                         .not_before = now,
                         .not_after = now + 999h}};
+    callers_.reset(
+        new CallerServices{.attestors = attestors_, .registry = *registry_, .clock = world_.clock, .access = access_});
+    callers_->look_stats = {.same = 1, .changed = 2, .lost = 3, .undetermined = 4, .withheld = 5};
     held_ = svids_.Retain(entry_);
     svids_.Get(entry_, [](Result<CachedSvidPtr>) {});
     world_.Settle();
@@ -61,6 +64,7 @@ class AgentMetricsTest : public ::testing::Test {
         .ready = true,
         .health = {{"audit", HealthLevel::kGood}, {"registry", HealthLevel::kDegraded}, {"ca", HealthLevel::kBroken}},
         .denials = 11,
+        .callers = callers_.get(),
         .registry = registry_.get(),
         .registry_good = world_.clock.WallNow(),
         .ca = &ca_,
@@ -85,6 +89,9 @@ class AgentMetricsTest : public ::testing::Test {
   ShownServer server_;
   FakeStateStore state_{world_.loop};
   FakeAuditLog audit_{world_.loop};
+  AttestorSet attestors_{world_.loop, world_.clock, {}};
+  AccessLog access_{audit_, world_.clock};
+  std::unique_ptr<CallerServices> callers_;
   LoopDelay delay_{world_.clock};
 };
 
@@ -128,6 +135,12 @@ TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
                            "lanyard_connections_refused_total{reason=\"limit\",socket=\"workload\"} 2",
                            "lanyard_connections_ended_total{reason=\"silent\",socket=\"admin\"} 5",
                            "lanyard_calls_live{socket=\"admin\"} 6",
+                           "lanyard_limit_refusals_total{limit=\"connections\",socket=\"workload\"} 1",
+                           "lanyard_limit_refusals_total{limit=\"streams\",socket=\"workload\"} 5",
+                           "lanyard_limit_accounts{socket=\"workload\"} 12",
+                           "lanyard_identity_limit_refusals_total{limit=\"streams\"} 0",
+                           "lanyard_reattestations_total{outcome=\"lost\"} 3",
+                           "lanyard_streams_withheld 5",
                            "lanyard_audit_lost_total 8"}) {
     EXPECT_THAT(text, HasSubstr(std::string(line) + "\n"));
   }

@@ -30,6 +30,8 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->svid.jwt_ttl, defaults.svid.jwt_ttl);
   EXPECT_EQ(example->oidc.issuer, defaults.oidc.issuer);
   EXPECT_TRUE(example->limits.per_caller == defaults.limits.per_caller);
+  EXPECT_TRUE(example->limits.per_identity == defaults.limits.per_identity);
+  EXPECT_EQ(example->limits.reattestation_interval, defaults.limits.reattestation_interval);
   EXPECT_EQ(example->limits.attestation_timeout, defaults.limits.attestation_timeout);
   EXPECT_EQ(example->audit.path, defaults.audit.path);
   EXPECT_EQ(example->audit.checkpoints_to, defaults.audit.checkpoints_to);
@@ -91,7 +93,9 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "calls_per_second",
                           "calls_in_flight",
                           "streams",
+                          "per_identity",
                           "attestation_timeout",
+                          "reattestation_interval",
                           "log",
                           "level",
                           "format"}) {

@@ -80,6 +80,9 @@ TEST(ConfigReloadTest, EveryKeyIsEitherTakenOverOrNamed) {
                            "limits: {per_caller: {calls_per_second: 7}}\n",
                            "limits: {per_caller: {calls_in_flight: 7}}\n",
                            "limits: {per_caller: {streams: 7}}\n",
+                           "limits: {per_identity: {calls_per_second: 7}}\n",
+                           "limits: {per_identity: {streams: 7}}\n",
+                           "limits: {reattestation_interval: 7s}\n",
                            "limits: {attestation_timeout: 1s}\n",
                            "log: {level: debug}\n",
                            "log: {format: json}\n"}) {

@@ -48,6 +48,8 @@ attestors: {{unix: {{executable: false}}, process: {{}}}}
 registry: {{paths: [{0}/r1, {0}/r2]}}
 limits:
   attestation_timeout: 250ms
+  reattestation_interval: 10s
+  per_identity: {{calls_per_second: 12, streams: 13}}
   per_caller: {{connections: 7, connections_per_second: 8, calls_per_second: 9, calls_in_flight: 10, streams: 11}}
 log: {{level: debug, format: json}}
 )",
@@ -69,7 +71,9 @@ log: {{level: debug, format: json}}
   EXPECT_FALSE(config->attestors.unix_executable);
   EXPECT_THAT(config->registry_paths, ElementsAre(dir.Path("r1"), dir.Path("r2")));
   EXPECT_TRUE(config->limits.per_caller == (CallerLimits{7, 8, 9, 10, 11}));
+  EXPECT_TRUE(config->limits.per_identity == (IdentityLimitSettings{12, 13}));
   EXPECT_EQ(config->limits.attestation_timeout, std::chrono::milliseconds(250));
+  EXPECT_EQ(config->limits.reattestation_interval, std::chrono::seconds(10));
   EXPECT_EQ(config->log.level, LogLevel::kDebug);
   EXPECT_EQ(config->log.format, LogFormat::kJson);
 }
@@ -171,6 +175,8 @@ TEST(ConfigTest, RefusesValuesOfTheWrongKind) {
               ElementsAre(StartsWith("lanyard.yaml:3:16: "), StartsWith("lanyard.yaml:3:32: "),
                           StartsWith("lanyard.yaml:3:47: ")));
   EXPECT_THAT(ErrorsOfRest("limits: {attestation_timeout: 2m}\n"), ElementsAre(At("2:10", "too long")));
+  EXPECT_THAT(ErrorsOfRest("limits: {reattestation_interval: 100ms, per_identity: {connections: 1}}\n"),
+              testing::SizeIs(2));
 }
 
 TEST(ConfigTest, RefusesLifetimesThatAreTooShortOrNotWholeSeconds) {

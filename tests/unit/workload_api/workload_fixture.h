@@ -88,8 +88,8 @@ class TestSource : public IdentitySource {
 // Gives what is wanted of the selector "unix:uid:<n>" and `more`, or nothing but a reason.
 class TestAttestor : public Attestor {
  public:
-  TestAttestor(EventLoop& loop, std::string& selector, std::vector<std::string>& more, Status& broken)
-      : loop_(loop), selector_(selector), more_(more), broken_(broken) {}
+  TestAttestor(EventLoop& loop, std::string& selector, std::vector<std::string>& more, Status& broken, int& looks)
+      : loop_(loop), selector_(selector), more_(more), broken_(broken), looks_(looks) {}
   std::string_view type() const override { return "unix"; }
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline, Done done) override {
     struct Pending : Attempt {
@@ -97,6 +97,7 @@ class TestAttestor : public Attestor {
       ~Pending() override { *cancelled = true; }
     };
     auto attempt = std::make_unique<Pending>();
+    ++looks_;
     loop_.Post([this, cancelled = attempt->cancelled, subject, done = std::move(done)]() mutable {
       if (*cancelled) return;
       if (!broken_.ok()) return std::move(done)(broken_);
@@ -118,6 +119,7 @@ class TestAttestor : public Attestor {
   std::string& selector_;
   std::vector<std::string>& more_;
   Status& broken_;
+  int& looks_;
 };
 
 inline constexpr char kOneEntry[] = R"(entries:
@@ -159,7 +161,7 @@ class WorkloadServiceTest : public testing::Test {
 
   void BuildServices() {
     std::vector<std::unique_ptr<Attestor>> attestors;
-    attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_));
+    attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_, looks_));
     attestors_ = std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors));
     svids_ = std::make_unique<SvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
                                          [] { return 0.5; });
@@ -173,6 +175,7 @@ class WorkloadServiceTest : public testing::Test {
                                          .source = source_,
                                          .hub = *hub_,
                                          .responses = ResponseShare(clock_)});
+    services_->caller.random = [] { return 0.5; };
     methods_ = WorkloadMethods(*services_);
   }
 
@@ -183,6 +186,15 @@ class WorkloadServiceTest : public testing::Test {
       clock_.Advance(std::chrono::milliseconds(10));
     }
     RunUntilIdle(loop_);
+  }
+
+  // Lets time pass while the loop turns: alarms fall due in their order with what is posted.
+  void Pass(std::chrono::nanoseconds time) {
+    for (; time > std::chrono::nanoseconds(0); time -= std::chrono::milliseconds(500)) {
+      clock_.Advance(std::min<std::chrono::nanoseconds>(time, std::chrono::milliseconds(500)));
+      RunUntilIdle(loop_);
+    }
+    Settle();
   }
 
   struct OpenCall {
@@ -209,6 +221,7 @@ class WorkloadServiceTest : public testing::Test {
   std::string selector_ = "unix:uid:1000";
   std::vector<std::string> more_selectors_;
   Status attestor_broken_;
+  int looks_ = 0;  // of the attestor at callers
   FakeAuditLog audit_{loop_};
   AccessLog access_{audit_, clock_};
   std::unique_ptr<RegistryStore> registry_;

@@ -1,0 +1,89 @@
+#include "tests/unit/workload_api/workload_fixture.h"
+#include "workload_api/denial_memory.h"
+
+namespace lanyard {
+namespace {
+
+class DenialTest : public WorkloadServiceTest {
+ protected:
+  DenialTest() {
+    selector_ = "unix:uid:4711";
+    more_selectors_ = {"unix:path:/usr/bin/agent"};  // that no entry names
+  }
+  // How many looks one more call costs; it must be denied.
+  int Ask() {
+    const int before = looks_;
+    auto stream = Open("FetchX509SVID");
+    Settle();
+    EXPECT_EQ(stream->call.status.value_or(OkStatus()).code(), StatusCode::kPermissionDenied);
+    return looks_ - before;
+  }
+  std::vector<AuditRecord> Denials() const {
+    std::vector<AuditRecord> denials;
+    for (const AuditRecord& record : audit_.records) {
+      if (record.decision == AuditDecision::kDeny) denials.push_back(record);
+    }
+    return denials;
+  }
+};
+
+TEST_F(DenialTest, TheRecordOfTheFirstDenialSaysAllThatWasFound) {
+  EXPECT_EQ(Ask(), 2);
+  ASSERT_EQ(Denials().size(), 1u);
+  EXPECT_EQ(Denials()[0].caller->selectors, (std::vector<std::string>{"unix:path:/usr/bin/agent", "unix:uid:4711"}));
+}
+
+TEST_F(DenialTest, WhoAsksAgainAndAgainIsLookedAtOnceEachTimeAndCounted) {
+  EXPECT_EQ(Ask(), 2);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(Ask(), 1);
+  EXPECT_EQ(Denials().size(), 1u);
+  EXPECT_EQ(access_.denials(), 21u);
+}
+
+TEST_F(DenialTest, AnotherLookIsTakenAfterAWhile) {
+  Ask();
+  EXPECT_EQ(Ask(), 1);
+  clock_.Advance(seconds(10));
+  EXPECT_EQ(Ask(), 2);
+}
+
+TEST_F(DenialTest, AnotherLookIsTakenWhenTheCallerShowsOtherFacts) {
+  Ask();
+  selector_ = "unix:uid:4712";
+  more_selectors_ = {"unix:path:/usr/bin/other"};
+  EXPECT_EQ(Ask(), 2);
+  ASSERT_EQ(Denials().size(), 2u);
+  EXPECT_EQ(Denials()[1].caller->selectors[0], "unix:path:/usr/bin/other");
+}
+
+TEST_F(DenialTest, AnotherLookIsTakenWhenTheRegistryChanged) {
+  Ask();
+  SetRegistry("entries:\n  - {spiffe_id: \"spiffe://example.org/x\", selectors: [\"unix:uid:1\"]}\n");
+  EXPECT_EQ(Ask(), 2);
+}
+
+TEST_F(DenialTest, WhatWasRememberedNeverGrants) {
+  Ask();
+  SetRegistry("entries:\n  - {spiffe_id: \"spiffe://example.org/x\", selectors: [\"unix:uid:4711\"]}\n");
+  auto stream = Open("FetchX509SVID");
+  Settle();
+  EXPECT_EQ(stream->call.messages.size(), 1u) << "the facts of now decide";
+  selector_ = "unix:uid:1";
+  EXPECT_EQ(Ask(), 2);
+}
+
+TEST_F(DenialTest, ManyProcessesCannotMakeItGrow) {
+  DenialMemory memory(clock_);
+  const auto findings = std::make_shared<const Findings>();
+  for (pid_t pid = 1; pid <= 5000; ++pid) {
+    const ProcessRef process(pid, UniqueFd(), 1, PidfdSource::kOpen);
+    memory.Keep(process, findings, findings, registry_->registry());
+    EXPECT_EQ(memory.Find(process, *findings, registry_->registry()), findings);
+  }
+  EXPECT_EQ(memory.size(), 256u);
+  const ProcessRef other_life(5000, UniqueFd(), 2, PidfdSource::kOpen);
+  EXPECT_EQ(memory.Find(other_life, *findings, registry_->registry()), nullptr) << "a reused pid";
+}
+
+}  // namespace
+}  // namespace lanyard
