@@ -52,6 +52,26 @@ class ManyCallersTest(NodeTest):
         return [record['reason'] for record in self.records(node)
                 if record.get('decision') == 'deny' and 'limits.' in record.get('reason', '')]
 
+    def test_a_flood_of_calls_of_one_user_costs_others_little(self):
+        node = self.started_node([entry('/me', ME)])
+        [came] = self.flood(node, [(20, 100, {'uid': UID})], {})
+        self.assertGreater(came.get(UNAVAILABLE, 0), 0, came)
+        refusals = self.refusals(node)
+        self.assertTrue(any(f'uid {UID} has reached its limit' in reason for reason in refusals), refusals)
+        self.assertLess(len(refusals), 20, 'equal refusals are counted, not written')
+        findings = json.loads(node.cli('health', '--output', 'json').stdout)['findings']
+        [remedy] = [finding['remedy'] for finding in findings if finding['component'] == 'listener']
+        self.assertIn('limits.per_caller.', remedy)
+
+    def test_a_flood_of_calls_of_one_cgroup_does_not_touch_another_of_the_same_user(self):
+        cgroups = Cgroups(self)
+        bad, good = cgroups.make('bad'), cgroups.make('good')
+        node = self.started_node([entry('/bad', ME, cgroups.selector(bad)), entry('/good', ME, cgroups.selector(good))])
+        [came] = self.flood(node, [(20, 100, {'cgroup': bad})], {'cgroup': good})
+        self.assertGreater(came.get(UNAVAILABLE, 0), 0, came)
+        refusals = self.refusals(node)
+        self.assertTrue(any(f'cgroup {cgroups.path(bad)} has' in reason for reason in refusals), refusals)
+
     def test_a_flood_in_the_name_of_one_identity_from_many_cgroups_is_held_to_the_limit_of_the_identity(self):
         cgroups = Cgroups(self)
         crowd = [cgroups.make(f'crowd-{number}') for number in range(4)]
