@@ -1,38 +1,22 @@
 #include "pki/certificate.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <limits>
 #include <mutex>
 
-#include "pki/base64.h"
+#include "pki/asn1.h"
 #include "pki/openssl_ptr.h"
+#include "pki/pem.h"
 
 namespace lanyard {
 namespace {
 
-using TimePoint = std::chrono::system_clock::time_point;
-
 constexpr std::size_t kMaxDerBytes = std::size_t{64} * 1024;
 constexpr int kMaxExtensions = 64;
-
-std::string_view View(const ASN1_STRING* s) {
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)), static_cast<std::size_t>(ASN1_STRING_length(s))};
-}
-
-// A certificate may be valid until the year 9999, our clock's nanoseconds end in 2262: later dates become that end.
-Result<TimePoint> ToTimePoint(const ASN1_TIME* time) {
-  std::tm parts{};
-  if (ASN1_TIME_to_tm(time, &parts) != 1) return OpenSslError("read date", StatusCode::kInvalidArgument);
-  const std::chrono::seconds seconds(timegm(&parts));
-  constexpr auto kMin = std::chrono::ceil<std::chrono::seconds>(TimePoint::min().time_since_epoch());
-  constexpr auto kMax = std::chrono::floor<std::chrono::seconds>(TimePoint::max().time_since_epoch());
-  return TimePoint(std::clamp(seconds, kMin, kMax));
-}
+constexpr std::string_view kPemLabel = "CERTIFICATE";
 
 // RFC 5280 §4.2: an extension appears at most once. Readers that take the first and readers that take the last would
 // disagree.
@@ -94,20 +78,6 @@ Status ReadUsages(X509* x, CertificateFields& fields) {
   return OkStatus();
 }
 
-std::string SerialHex(const X509* x) {
-  const ASN1_INTEGER* serial = X509_get0_serialNumber(x);
-  std::string hex = (ASN1_STRING_type(serial) & V_ASN1_NEG) != 0 ? "-" : "";
-  for (const char c : View(serial)) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return hex;
-}
-
-Result<std::string> NameDer(const X509_NAME* name) {
-  const unsigned char* bytes = nullptr;
-  std::size_t length = 0;
-  if (X509_NAME_get0_der(name, &bytes, &length) != 1) return OpenSslError("read name", StatusCode::kInvalidArgument);
-  return std::string(reinterpret_cast<const char*>(bytes), length);
-}
-
 Result<CertificateFields> ReadFields(X509* x) {
   RETURN_IF_ERROR(CheckExtensionsOnce(x));
   CertificateFields fields;
@@ -121,7 +91,7 @@ Result<CertificateFields> ReadFields(X509* x) {
   }
   RETURN_IF_ERROR(ReadNames(x, fields));
   RETURN_IF_ERROR(ReadUsages(x, fields));
-  fields.serial_hex = SerialHex(x);
+  fields.serial_hex = IntegerHex(X509_get0_serialNumber(x));
   ASSIGN_OR_RETURN(fields.not_before, ToTimePoint(X509_get0_notBefore(x)));
   ASSIGN_OR_RETURN(fields.not_after, ToTimePoint(X509_get0_notAfter(x)));
   if (const ASN1_OCTET_STRING* id = X509_get0_subject_key_id(x)) fields.subject_key_id = View(id);
@@ -201,33 +171,14 @@ Result<Certificate> Certificate::FromDer(std::string_view der) {
 }
 
 Result<std::vector<Certificate>> Certificate::ListFromPem(std::string_view pem) {
-  if (pem.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
-    return Error(StatusCode::kInvalidArgument, "read certificates: {} bytes are too many", pem.size());
-  }
-  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  if (bio == nullptr) return OpenSslError("read certificates");
+  const Result<std::vector<std::string>> blocks = PemBlocks(pem, kPemLabel);
+  if (!blocks.ok()) return Annotate(blocks.status(), "read certificates");
   std::vector<Certificate> certificates;
-  while (true) {
-    char* name = nullptr;
-    char* header = nullptr;
-    unsigned char* data = nullptr;
-    long length = 0;
-    ERR_clear_error();
-    if (PEM_read_bio(bio.get(), &name, &header, &data, &length) != 1) {
-      if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) break;  // the end
-      return OpenSslError(fmt::format("read certificate {}", certificates.size() + 1), StatusCode::kInvalidArgument);
-    }
-    const Owned<char, FreeOpenSslMemory> name_owner(name), header_owner(header);
-    const OpenSslBytes data_owner(data);
-    if (std::string_view(name) != "CERTIFICATE") {
-      WipeMemory(data, static_cast<std::size_t>(length));  // may be a key
-      continue;
-    }
-    Result<Certificate> one = FromDer({reinterpret_cast<const char*>(data), static_cast<std::size_t>(length)});
+  for (const std::string& block : *blocks) {
+    Result<Certificate> one = FromDer(block);
     if (!one.ok()) return Annotate(one.status(), "PEM block {}", certificates.size() + 1);
     certificates.push_back(*std::move(one));
   }
-  ERR_clear_error();
   if (certificates.empty()) return Error(StatusCode::kInvalidArgument, "read certificates: no CERTIFICATE block found");
   return certificates;
 }
@@ -249,13 +200,7 @@ Result<Certificate> Certificate::FromNative(x509_st* borrowed) {
 }
 
 std::string Certificate::ToPem() const {
-  const std::string text = Base64Encode(der());
-  std::string pem = "-----BEGIN CERTIFICATE-----\n";
-  for (std::size_t at = 0; at < text.size(); at += 64) {
-    pem.append(text, at, 64);
-    pem += '\n';
-  }
-  return pem + "-----END CERTIFICATE-----\n";
+  return PemBlock(kPemLabel, der());
 }
 
 x509_st* Certificate::native() const {

@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include "pki/asn1.h"
 #include "pki/leaf_profile.h"
 
 namespace lanyard {
@@ -14,11 +15,6 @@ using GeneralNamePtr = Owned<GENERAL_NAME, GENERAL_NAME_free>;
 
 Status Failed(std::string_view what) {
   return OpenSslError(fmt::format("write certificate: {}", what));
-}
-
-bool SetTime(ASN1_TIME* field, std::chrono::system_clock::time_point time) {
-  // Chooses UTCTime or GeneralizedTime by the year, as RFC 5280 §4.1.2.5 wants it
-  return ASN1_TIME_adj(field, std::chrono::system_clock::to_time_t(time), 0, 0) != nullptr;
 }
 
 bool AppendName(GENERAL_NAMES* names, int type, std::string_view text) {
@@ -34,11 +30,11 @@ bool AppendName(GENERAL_NAMES* names, int type, std::string_view text) {
   return true;
 }
 
+}  // namespace
+
 const EVP_MD* DigestFor(KeyType issuer) {
   return issuer == KeyType::kEcP384 ? EVP_sha384() : EVP_sha256();
 }
-
-}  // namespace
 
 Result<CertificateBuilder> CertificateBuilder::Start(const PublicKey& key,
                                                      std::chrono::system_clock::time_point not_before,

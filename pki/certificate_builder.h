@@ -17,6 +17,9 @@ namespace lanyard {
 
 enum class Criticality { kNormal, kCritical };
 
+// What a CA with such a key hashes with before it signs.
+const EVP_MD* DigestFor(KeyType issuer);
+
 class CertificateBuilder {
  public:
   // Version 3, random serial, the given key.

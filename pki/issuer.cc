@@ -158,6 +158,10 @@ Result<X509Svid> Issuer::IssueLeaf(const LeafRequest& request) const {
   return X509Svid::FromParts(std::move(issued), std::move(chain), std::move(key));
 }
 
+Result<Crl> Issuer::SignCrl(const CrlContent& content) const {
+  return Crl::Sign(content, certificate(), state_->key);
+}
+
 const Certificate& Issuer::certificate() const {
   return *state_->certificate;
 }

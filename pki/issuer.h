@@ -1,4 +1,4 @@
-// Signs leaf SVIDs with one signing certificate.
+// Signs leaf SVIDs, and the list of those that were revoked, with one signing certificate.
 //
 // An issue makes the key, the certificate and the signature, about 40 us for the default key type. A leaf never
 // outlives any certificate of the chain above it. What is issued is what X509Svid::Create would accept; issuer.cc says
@@ -14,6 +14,7 @@
 
 #include "node_agent/base/status.h"
 #include "pki/certificate.h"
+#include "pki/crl.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
 #include "pki/x509_svid.h"
@@ -37,6 +38,9 @@ class Issuer {
   // InvalidArgument if the ID has no path, is of another trust domain than the signing certificate's own SPIFFE ID, or
   // the names or dates make no sense; FailedPrecondition if the chain above has expired by `not_before`.
   Result<X509Svid> IssueLeaf(const LeafRequest& request) const;
+
+  // The list of what was revoked of the signing certificate's leaves; see Crl::Sign().
+  Result<Crl> SignCrl(const CrlContent& content) const;
 
   const Certificate& certificate() const;
   // Intermediates that follow the leaf in what workloads get: the signing certificate and those above, without

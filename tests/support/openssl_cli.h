@@ -15,6 +15,7 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lanyard::testing {
 
@@ -86,6 +87,24 @@ class OpensslCli {
         issuer.empty() ? "-signkey " + name + ".key" : "-CA " + issuer + ".crt -CAkey " + issuer + ".key";
     Run("x509 -req -in " + name + ".csr " + signer + " -set_serial 0x" + NextSerial() + " -days " + days +
         " -extfile " + name + ".ext -out " + name + ".crt");
+  }
+
+  // Makes NAME.crl (PEM): what ISSUER.crt has revoked, namely these serial numbers (hex). `options` go to `openssl ca`.
+  void MakeCrl(const std::string& name, const std::string& issuer, const std::vector<std::string>& serials = {},
+               const std::string& extensions = "authorityKeyIdentifier=keyid\n",
+               const std::string& options = "-crldays 30") const {
+    std::string index;
+    for (const std::string& serial : serials) {
+      const std::string even = serial.size() % 2 == 0 ? serial : "0" + serial;
+      index += "R\t491231235959Z\t260101000000Z,keyCompromise\t" + even + "\tunknown\t/CN=revoked\n";
+    }
+    Write(name + ".index", index);
+    Write(name + ".number", "1000\n");
+    Write(name + ".conf",
+          "[ca]\ndefault_ca=c\n[c]\ndefault_md=sha256\nunique_subject=no\ndatabase=" + name + ".index\n" +
+              (extensions.empty() ? "" : "crlnumber=" + name + ".number\ncrl_extensions=e\n") + "[e]\n" + extensions);
+    Run("ca -gencrl -config " + name + ".conf -cert " + issuer + ".crt -keyfile " + issuer + ".key " + options +
+        " -out " + name + ".crl");
   }
 
  private:

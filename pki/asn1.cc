@@ -1,0 +1,36 @@
+#include "pki/asn1.h"
+
+#include <algorithm>
+#include <ctime>
+
+namespace lanyard {
+
+using TimePoint = std::chrono::system_clock::time_point;
+
+Result<TimePoint> ToTimePoint(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return OpenSslError("read date", StatusCode::kInvalidArgument);
+  const std::chrono::seconds seconds(timegm(&parts));
+  constexpr auto kMin = std::chrono::ceil<std::chrono::seconds>(TimePoint::min().time_since_epoch());
+  constexpr auto kMax = std::chrono::floor<std::chrono::seconds>(TimePoint::max().time_since_epoch());
+  return TimePoint(std::clamp(seconds, kMin, kMax));
+}
+
+bool SetTime(ASN1_TIME* field, TimePoint time) {
+  return ASN1_TIME_adj(field, std::chrono::system_clock::to_time_t(time), 0, 0) != nullptr;
+}
+
+std::string IntegerHex(const ASN1_INTEGER* number) {
+  std::string hex = (ASN1_STRING_type(number) & V_ASN1_NEG) != 0 ? "-" : "";
+  for (const char c : View(number)) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return hex;
+}
+
+Result<std::string> NameDer(const X509_NAME* name) {
+  const unsigned char* bytes = nullptr;
+  std::size_t length = 0;
+  if (X509_NAME_get0_der(name, &bytes, &length) != 1) return OpenSslError("read name", StatusCode::kInvalidArgument);
+  return std::string(reinterpret_cast<const char*>(bytes), length);
+}
+
+}  // namespace lanyard

@@ -1,0 +1,53 @@
+#include "pki/pem.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+#include <limits>
+
+#include "pki/base64.h"
+#include "pki/openssl_ptr.h"
+#include "pki/secret_bytes.h"
+
+namespace lanyard {
+
+Result<std::vector<std::string>> PemBlocks(std::string_view pem, std::string_view label) {
+  if (pem.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+    return Error(StatusCode::kInvalidArgument, "{} bytes are too many", pem.size());
+  }
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));  // borrows
+  if (bio == nullptr) return OpenSslError("read PEM");
+  std::vector<std::string> blocks;
+  while (true) {
+    char* name = nullptr;
+    char* header = nullptr;
+    unsigned char* data = nullptr;
+    long length = 0;
+    ERR_clear_error();
+    if (PEM_read_bio(bio.get(), &name, &header, &data, &length) != 1) {
+      if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE) break;  // the end
+      return OpenSslError(fmt::format("PEM block {}", blocks.size() + 1), StatusCode::kInvalidArgument);
+    }
+    const Owned<char, FreeOpenSslMemory> name_owner(name), header_owner(header);
+    const OpenSslBytes data_owner(data);
+    if (name != label) {
+      WipeMemory(data, static_cast<std::size_t>(length));  // may be a key
+      continue;
+    }
+    blocks.emplace_back(reinterpret_cast<const char*>(data), static_cast<std::size_t>(length));
+  }
+  ERR_clear_error();
+  return blocks;
+}
+
+std::string PemBlock(std::string_view label, std::string_view der) {
+  const std::string text = Base64Encode(der);
+  std::string pem = fmt::format("-----BEGIN {}-----\n", label);
+  for (std::size_t at = 0; at < text.size(); at += 64) {
+    pem.append(text, at, 64);
+    pem += '\n';
+  }
+  return pem + fmt::format("-----END {}-----\n", label);
+}
+
+}  // namespace lanyard
