@@ -30,6 +30,15 @@ constexpr std::array kMigrations = {
     Migration{"audit head",
               "CREATE TABLE audit_head ("
               "  only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;"},
+    Migration{
+        "revocations",
+        // Times: seconds since 1970. crl_number: the highest that any CRL of the authority has or may have.
+        "CREATE TABLE revoked ("
+        "  authority TEXT NOT NULL, serial TEXT NOT NULL, not_after INTEGER NOT NULL, revoked_at INTEGER NOT NULL,"
+        "  PRIMARY KEY (authority, serial)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX revoked_by_end ON revoked (not_after);"
+        "CREATE TABLE crl_number ("
+        "  authority TEXT NOT NULL PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;"},
 };
 
 // Writes a copy to `path`, which must not be there yet, and puts it on the disk.

@@ -23,8 +23,12 @@ constexpr size_t kMaxWaiting = 65536;  // a disk that hangs must not take all me
 constexpr std::chrono::minutes kPruneEvery{1};
 constexpr std::chrono::seconds kStuckAfter{10};  // far above what a disk takes that only has much to do
 
+struct CrlNumber {
+  std::string authority;
+  uint64_t number;
+};
 struct FlushMark {};
-using Operation = std::variant<IssuedSerial, FlushMark>;
+using Operation = std::variant<IssuedSerial, RevokedSerial, CrlNumber, FlushMark>;
 
 // What the loop gives to the thread. Guarded by the store's mutex.
 struct Orders {
@@ -41,6 +45,7 @@ struct Report {
   BatchOutcome outcome;
   std::vector<Status> answers;  // one for each operation, in order
   size_t written = 0;
+  size_t urgent = 0;  // of those
   bool probe = false;
   uint64_t bytes = 0;
 };
@@ -52,6 +57,7 @@ class Store final : public SqliteStore {
         loop_(loop),
         clock_(clock),
         head_at_start_(std::move(opened.head)),
+        revocations_at_start_(std::move(opened.revocations)),
         made_anew_(opened.made_anew),
         reserve_(std::move(opened.reserve)),
         writer_(std::move(opened.writer)) {
@@ -72,9 +78,14 @@ class Store final : public SqliteStore {
   }
 
   std::optional<AuditHead> audit_head_at_start() const override { return head_at_start_; }
+  const RevocationState& revocations_at_start() const override { return revocations_at_start_; }
   bool made_anew() const override { return made_anew_; }
 
   void RecordIssued(IssuedSerial issued, Done done) override { Order(std::move(issued), std::move(done)); }
+  void RecordRevoked(RevokedSerial revoked, Done done) override { Order(std::move(revoked), std::move(done)); }
+  void UseCrlNumber(std::string authority, uint64_t number, Done done) override {
+    Order(CrlNumber{std::move(authority), number}, std::move(done));
+  }
   void Flush(Done done) override { Order(FlushMark{}, std::move(done)); }
 
   void SaveAuditHead(AuditHead head) override {
@@ -112,6 +123,7 @@ class Store final : public SqliteStore {
   EventLoop& loop_;
   Clock& clock_;
   const std::optional<AuditHead> head_at_start_;
+  const RevocationState revocations_at_start_;
   const bool made_anew_;
 
   // The loop's.
@@ -180,7 +192,7 @@ void Store::Run() {
     lock.unlock();
 
     Report report = Carry(std::move(operations), head);
-    const bool head_failed = head && !report.outcome.head.ok();
+    const bool head_failed = head && !report.outcome.urgent.ok();
     const bool failed = !report.outcome.issued.ok();
     const bool prune = report.written > 0 && !last;
     if (last && failed)
@@ -206,19 +218,26 @@ void Store::Run() {
 
 Report Store::Carry(std::vector<Operation> operations, const std::optional<AuditHead>& head) {
   StateBatch batch;
-  batch.head = head;
+  batch.urgent.head = head;
   for (Operation& operation : operations) {
     if (auto* issued = std::get_if<IssuedSerial>(&operation)) batch.issued.push_back(std::move(*issued));
+    if (auto* revoked = std::get_if<RevokedSerial>(&operation)) batch.urgent.revoked.push_back(std::move(*revoked));
+    if (const auto* number = std::get_if<CrlNumber>(&operation)) {
+      uint64_t& highest = batch.urgent.crl_numbers[number->authority];
+      highest = std::max(highest, number->number);
+    }
   }
   Report report;
-  report.probe = batch.empty();
-  report.written = batch.issued.size() + (head ? 1 : 0);
+  report.probe = batch.count() == 0;
+  report.written = batch.count();
+  report.urgent = batch.urgent.count();
   // A Flush() that finds nothing to write has nothing to find out, unless writing failed before.
-  if (!batch.empty() || probe_at_) report.outcome = writer_->Write(batch);
+  if (batch.count() > 0 || probe_at_) report.outcome = writer_->Write(batch);
   const BatchOutcome& outcome = report.outcome;
   for (const Operation& operation : operations) {
-    const bool flush = std::holds_alternative<FlushMark>(operation);
-    report.answers.push_back(flush && outcome.issued.ok() ? outcome.head : outcome.issued);
+    const bool issued = std::holds_alternative<IssuedSerial>(operation);
+    const bool flush = std::holds_alternative<FlushMark>(operation);  // asks for all of them
+    report.answers.push_back(issued || (flush && !outcome.issued.ok()) ? outcome.issued : outcome.urgent);
   }
   report.bytes = writer_->BytesOnDisk();
   return report;
@@ -254,12 +273,11 @@ void Store::Note(const Report& report) {
   if (nothing_tried) return;
   reserve_ = outcome.reserve;
   const WallTime now = clock_.WallNow();
-  // With the head in the reserve one part is durable and the other is not: both are counted.
-  if (outcome.issued.ok() || (outcome.head.ok() && report.written > 0)) {
+  // With what is urgent in the reserve one part is durable and the other is not: both are counted.
+  if (outcome.issued.ok() || (outcome.urgent.ok() && report.urgent > 0)) {
     ++stats_.commits;
     stats_.last_commit = now;
-    if (outcome.issued.ok()) stats_.writes += report.written;
-    if (!outcome.issued.ok()) stats_.writes += 1;
+    stats_.writes += outcome.issued.ok() ? report.written : report.urgent;
   }
   if (!outcome.issued.ok()) {
     ++stats_.failed_commits;

@@ -1,9 +1,9 @@
 // The state of one node in SQLite: <data_dir>/state.db, in WAL mode with synchronous=FULL.
 //
 // A writer thread of its own takes what the loop asks for, puts everything that waits into one transaction, and answers
-// when the commit has reached the disk. Serials of certificates that expired more than kKeepSerials ago are removed as
-// it goes. A file beside it (<data_dir>/state.reserve) holds space that is given back when the disk is full, for those
-// writes that may use it.
+// when the commit has reached the disk. Serials, issued or revoked, of certificates that expired more than kKeepSerials
+// ago are removed as it goes. A file beside it (<data_dir>/state.reserve) holds space that is given back when the disk
+// is full, for those writes that may use it.
 //
 // While writing fails, it is tried again at intervals, so that health turns good by itself once the disk does. A disk
 // that does not answer at all is told by health, too: the loop only sees that nothing comes back.
@@ -45,6 +45,7 @@ class SqliteStore : public StateStore {
 
   // What was in the store when it was opened; empty in a new one.
   virtual std::optional<AuditHead> audit_head_at_start() const = 0;
+  virtual const RevocationState& revocations_at_start() const = 0;
   // True when Open() found no database and made one.
   virtual bool made_anew() const = 0;
 };

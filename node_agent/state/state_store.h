@@ -1,4 +1,5 @@
-// What must not be forgotten, behind one interface: serials that were issued, and how far the audit log had come.
+// What must not be forgotten, behind one interface: serials that were issued and revoked, the numbers of revocation
+// lists, and how far the audit log had come.
 //
 // Writes are answered by callback once they are durable: what was answered OK is there after a kill or a power cut.
 // Writes that arrive while others are on their way to the disk are committed together.
@@ -11,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,6 +32,22 @@ struct IssuedSerial {
   WallTime not_after;
 
   bool operator==(const IssuedSerial&) const = default;
+};
+
+// One of them that was revoked before its end.
+struct RevokedSerial {
+  std::string authority;  // both as in IssuedSerial
+  std::string serial;
+  WallTime not_after;
+  WallTime revoked_at;
+
+  bool operator==(const RevokedSerial&) const = default;
+};
+
+// What a store knew of revocations when it was opened.
+struct RevocationState {
+  std::vector<RevokedSerial> revoked;
+  std::map<std::string, uint64_t> crl_numbers;  // by authority: the highest in use
 };
 
 // The last line of the audit log that was durable: its number and its hash.
@@ -60,6 +78,13 @@ class StateStore {
 
   // Recording the same serial of the same authority again is no error and changes nothing.
   virtual void RecordIssued(IssuedSerial issued, Done done) = 0;
+
+  // The same for what was revoked; the first time stays. May use the reserve.
+  virtual void RecordRevoked(RevokedSerial revoked, Done done) = 0;
+
+  // Asked before a CRL is signed: once it is answered OK, `number` and all below it count as used by `authority`, also
+  // after a kill. May use the reserve.
+  virtual void UseCrlNumber(std::string authority, uint64_t number, Done done) = 0;
 
   // Nobody waits for it: the newest head is committed with the next write, or within a second. May use the reserve.
   virtual void SaveAuditHead(AuditHead head) = 0;

@@ -7,6 +7,7 @@
 // Lifetime: of its own. Thread: any, one at a time; blocks on the disk.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,16 +22,25 @@
 
 namespace lanyard {
 
+// What may use the reserve: without it a full disk would keep what was revoked in use, or the audit log's end unknown.
+struct UrgentWrites {
+  std::optional<AuditHead> head;
+  std::vector<RevokedSerial> revoked;
+  std::map<std::string, uint64_t> crl_numbers;  // by authority, the highest
+
+  std::size_t count() const { return (head ? 1 : 0) + revoked.size() + crl_numbers.size(); }
+};
+
 struct StateBatch {
   std::vector<IssuedSerial> issued;
-  std::optional<AuditHead> head;  // may use the reserve
+  UrgentWrites urgent;
 
-  bool empty() const { return issued.empty() && !head; }
+  std::size_t count() const { return issued.size() + urgent.count(); }
 };
 
 struct BatchOutcome {
   Status issued;   // all of them, or none
-  Status head;     // OK also when there was none to write
+  Status urgent;   // the same; OK also when there was none to write
   Status reserve;  // why there is no space in reserve, when there is none
 };
 
@@ -39,6 +49,7 @@ class StateWriter {
   struct Opened {
     std::unique_ptr<StateWriter> writer;
     std::optional<AuditHead> head;
+    RevocationState revocations;
     bool made_anew = false;
     Status reserve;  // why there is no space in reserve
   };
@@ -63,7 +74,7 @@ class StateWriter {
   // A connection with what was prepared on it.
   struct Connection {
     SqliteDb db;
-    SqliteStatement insert, save_head, load_head, prune;
+    SqliteStatement insert, revoke, use_number, save_head, load_head, prune, prune_revoked;
 
     static Result<std::unique_ptr<Connection>> Of(SqliteDb db);
   };
@@ -71,8 +82,10 @@ class StateWriter {
   StateWriter(std::string path, SpaceReserve reserve, std::unique_ptr<Connection> connection, StateFiles files);
   Status MakeReady();
   void Close();
-  Status Commit(const std::vector<IssuedSerial>& issued, const std::optional<AuditHead>& head);
-  Status RunTransaction(const std::vector<IssuedSerial>& issued, const std::optional<AuditHead>& head);
+  Status Commit(const std::vector<IssuedSerial>& issued, const UrgentWrites& urgent);
+  Status RunTransaction(const std::vector<IssuedSerial>& issued, const UrgentWrites& urgent);
+  Status WriteUrgent(const UrgentWrites& urgent);
+  Result<More> PruneOne(SqliteStatement& prune, WallTime ended);
 
   const std::string path_;
   SpaceReserve reserve_;

@@ -3,6 +3,7 @@
 // Thread: the test's.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -79,9 +80,15 @@ class FakeStateStore : public StateStore {
 
   void RecordIssued(IssuedSerial issued, Done done) override {
     if (broken.ok()) serials.push_back(std::move(issued));
-    auto answer = [answer = broken, done = std::move(done)]() mutable { std::move(done)(answer); };
-    if (silent) return unanswered_.push_back(std::move(answer));
-    loop_.Post(std::move(answer));
+    AnswerWith(broken, std::move(done));
+  }
+  void RecordRevoked(RevokedSerial serial, Done done) override {
+    if (broken_in_reserve.ok()) revoked.push_back(std::move(serial));
+    AnswerWith(broken_in_reserve, std::move(done));
+  }
+  void UseCrlNumber(std::string authority, uint64_t number, Done done) override {
+    if (broken_in_reserve.ok()) crl_numbers[authority].push_back(number);
+    AnswerWith(broken_in_reserve, std::move(done));
   }
   // The disk answers what it has not answered while it was silent.
   void Answer() {
@@ -97,12 +104,21 @@ class FakeStateStore : public StateStore {
   HealthReport health() const override { return report; }
 
   Status broken;
-  bool silent = false;  // nothing is answered
+  Status broken_in_reserve;  // what writes that may use the reserve are answered with
+  bool silent = false;       // nothing is answered
   std::vector<IssuedSerial> serials;
+  std::vector<RevokedSerial> revoked;
+  std::map<std::string, std::vector<uint64_t>> crl_numbers;
   StateStats shown;
   HealthReport report;
 
  private:
+  void AnswerWith(Status status, Done done) {
+    auto answer = [status = std::move(status), done = std::move(done)]() mutable { std::move(done)(status); };
+    if (silent) return unanswered_.push_back(std::move(answer));
+    loop_.Post(std::move(answer));
+  }
+
   EventLoop& loop_;
   std::vector<EventLoop::Task> unanswered_;
   Histogram histogram_{LatencyBuckets()};

@@ -40,12 +40,33 @@ TEST_F(StateFileTest, MigratesAnOlderSchemaAndKeepsABackup) {
     agent->store->SaveAuditHead({1, kHash});
     ASSERT_TRUE(agent->Flush().ok());
   }
-  EXPECT_EQ(Sqlite(Path(), "PRAGMA user_version; SELECT count(*) FROM issued; SELECT seq FROM audit_head"), "2\n3\n1");
+  EXPECT_EQ(Sqlite(Path(), "PRAGMA user_version; SELECT count(*) FROM issued; SELECT seq FROM audit_head"), "3\n3\n1");
   EXPECT_EQ(Sqlite(Path("state.db.v1.backup"),
                    "PRAGMA integrity_check; PRAGMA user_version; SELECT serial FROM issued;"
                    "SELECT count(*) FROM sqlite_schema WHERE name = 'audit_head'"),
             "ok\n1\n01\n02\n0");
   EXPECT_EQ(Mode("state.db.v1.backup"), 0600u);
+}
+
+TEST_F(StateFileTest, MigratesTheSchemaBeforeRevocations) {
+  MakeSchema1(Path());
+  // Schema 2 as the version before made it.
+  ASSERT_EQ(Sqlite(Path(),
+                   "CREATE TABLE audit_head (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seq INTEGER NOT NULL,"
+                   "  hash TEXT NOT NULL) STRICT;"
+                   "INSERT INTO audit_head VALUES (1, 5, '" +
+                       kHash + "'); PRAGMA user_version = 2"),
+            "");
+  auto agent = NewAgent();
+  ASSERT_TRUE(agent->Open().ok());
+  EXPECT_EQ(agent->store->audit_head_at_start(), (AuditHead{5, kHash}));
+  EXPECT_TRUE(agent->store->revocations_at_start().revoked.empty());
+  EXPECT_TRUE(agent->store->revocations_at_start().crl_numbers.empty());
+  ASSERT_TRUE(agent->Revoke(Revoked(1)).ok());
+  ASSERT_TRUE(agent->UseNumber("0a0b", 7).ok());
+  EXPECT_EQ(Sqlite(Path(), "PRAGMA user_version; SELECT serial FROM revoked; SELECT number FROM crl_number"),
+            "3\n0001\n7");
+  EXPECT_EQ(Sqlite(Path("state.db.v2.backup"), "PRAGMA user_version; SELECT seq FROM audit_head"), "2\n5");
 }
 
 TEST_F(StateFileTest, ARestoredBackupIsMigratedAgain) {
@@ -54,7 +75,7 @@ TEST_F(StateFileTest, ARestoredBackupIsMigratedAgain) {
   std::filesystem::rename(Path("state.db.v1.backup"), Path());
   auto agent = NewAgent();
   ASSERT_TRUE(agent->Open().ok());
-  EXPECT_EQ(Sqlite(Path(), "PRAGMA user_version; PRAGMA journal_mode; SELECT count(*) FROM issued"), "2\nwal\n2");
+  EXPECT_EQ(Sqlite(Path(), "PRAGMA user_version; PRAGMA journal_mode; SELECT count(*) FROM issued"), "3\nwal\n2");
 }
 
 TEST_F(StateFileTest, AMigrationThatWasKilledIsDoneAtTheNextStart) {
@@ -90,7 +111,7 @@ TEST_F(StateFileTest, RefusesANewerSchemaAndChangesNothing) {
   const std::string before = Bytes();
   const Status opened = NewAgent()->Open();
   EXPECT_EQ(opened.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Text(opened), AllOf(HasSubstr(Path()), HasSubstr("schema 99"), HasSubstr("knows up to 2")));
+  EXPECT_THAT(Text(opened), AllOf(HasSubstr(Path()), HasSubstr("schema 99"), HasSubstr("knows up to 3")));
   EXPECT_EQ(Bytes(), before);
 }
 
@@ -150,6 +171,21 @@ TEST_F(StateFileTest, RefusesAHeadThatIsNoHash) {
   MakeDatabase();
   Sqlite(Path(), "INSERT INTO audit_head VALUES (1, 5, 'nonsense')");
   EXPECT_EQ(NewAgent()->Open().code(), StatusCode::kDataLoss);
+}
+
+TEST_F(StateFileTest, RefusesRevocationsThatMakeNoSense) {
+  const auto opened_with = [&](const std::string& values) {
+    Sqlite(Path(), "DELETE FROM revoked; DELETE FROM crl_number; INSERT INTO " + values);
+    return NewAgent()->Open();
+  };
+  MakeDatabase();
+  for (const char* values : {"revoked VALUES ('aa', '0g', 1767229200, 1767229200)", "revoked VALUES ('aa', '', 1, 1)",
+                             "revoked VALUES ('aa', '123', 1, 1)", "revoked VALUES ('zz', '12', 1, 1)",
+                             "revoked VALUES ('aa', '12', 9000000001, 1)", "revoked VALUES ('aa', '12', 1, -1)",
+                             "crl_number VALUES ('aa', -5)"}) {
+    EXPECT_EQ(opened_with(values).code(), StatusCode::kDataLoss) << values;
+  }
+  EXPECT_TRUE(opened_with("revoked VALUES ('aa', '12', 1767229200, 1767225600)").ok());
 }
 
 TEST_F(StateFileTest, AJournalWithoutItsDatabaseIsALossAndNotANewBeginning) {

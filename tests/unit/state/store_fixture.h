@@ -26,6 +26,13 @@ inline IssuedSerial Serial(int number, WallTime not_after = FakeClock().WallNow(
           .not_after = not_after};
 }
 
+inline RevokedSerial Revoked(int number, WallTime not_after = FakeClock().WallNow() + 1h) {
+  return {.authority = "0a0b",
+          .serial = fmt::format("{:04x}", number),
+          .not_after = not_after,
+          .revoked_at = FakeClock().WallNow()};
+}
+
 // What a command prints; its errors too.
 inline std::string Run(const std::string& command) {
   std::string output;
@@ -80,6 +87,16 @@ struct Agent {
   Status Record(IssuedSerial issued) {
     std::optional<Status> answer;
     store->RecordIssued(std::move(issued), [&](Status status) { answer = std::move(status); });
+    return Await(answer);
+  }
+  Status Revoke(RevokedSerial revoked) {
+    std::optional<Status> answer;
+    store->RecordRevoked(std::move(revoked), [&](Status status) { answer = std::move(status); });
+    return Await(answer);
+  }
+  Status UseNumber(const std::string& authority, uint64_t number) {
+    std::optional<Status> answer;
+    store->UseCrlNumber(authority, number, [&](Status status) { answer = std::move(status); });
     return Await(answer);
   }
   Status Flush() {

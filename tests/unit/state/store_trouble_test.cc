@@ -83,6 +83,26 @@ TEST_F(StoreTroubleTest, OnAFullDiskTheHeadMayUseTheReserveAndNothingElseMay) {
   EXPECT_EQ(std::filesystem::file_size(Path("state.reserve")), kSmall.reserve_bytes);
 }
 
+TEST_F(StoreTroubleTest, OnAFullDiskARevocationAndItsListMayUseTheReserve) {
+  if (!MountSmallDisk()) GTEST_SKIP() << kNeedsMount;
+  InAChildThatIsKilled(kSmall, [&](Agent& agent) {
+    FillDisk();
+    Status failure;
+    const int written = RecordUntilFull(agent, failure);
+    for (int i = 1; i <= 50; ++i) {
+      // Beside a write that fails for want of room.
+      agent.store->RecordIssued(Serial(written), [](Status) {});
+      if (!agent.Revoke(Revoked(i)).ok() || !agent.UseNumber("0a0b", static_cast<uint64_t>(i)).ok()) return false;
+    }
+    return agent.Record(Serial(written)).code() == StatusCode::kResourceExhausted;
+  });
+  MakeRoom();
+  auto agent = NewAgent(kSmall);
+  ASSERT_TRUE(agent->Open().ok());
+  EXPECT_EQ(agent->store->revocations_at_start().revoked.size(), 50u);
+  EXPECT_EQ(agent->store->revocations_at_start().crl_numbers.at("0a0b"), 50u);
+}
+
 TEST_F(StoreTroubleTest, HealthTurnsGoodByItselfWhenThereIsRoomAgain) {
   if (!MountSmallDisk()) GTEST_SKIP() << kNeedsMount;
   SqliteOptions options = kSmall;
