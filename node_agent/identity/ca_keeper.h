@@ -20,6 +20,7 @@
 #include "node_agent/base/event_loop.h"
 #include "node_agent/identity/identity_source.h"
 #include "node_agent/state/data_dir_lock.h"
+#include "pki/issuer.h"
 #include "pki/key.h"
 #include "pki/spiffe_id.h"
 
@@ -33,6 +34,7 @@ struct GivenIssuer {
   std::string issuer_key;         // of the first one
   std::string upstream_roots;     // what workloads verify against: the trust domain's bundle
   std::string jwt_authority_key;  // the key that signs tokens; may be empty, and none are issued then
+  std::string issuer_root_crl;    // the revocation lists of those above the issuer; may be empty
 
   bool operator==(const GivenIssuer&) const = default;
 };
@@ -73,6 +75,9 @@ class CaKeeper {
 
   virtual ~CaKeeper() = default;
   virtual IdentitySource& source() = 0;
+  // Every authority whose key is here and that may have signed what is accepted now: each of the roots in the bundle,
+  // or the given issuer. Others than before whenever source() tells of another bundle or signer.
+  virtual std::vector<Issuer> issuers() const = 0;
   // Makes the prepared root sign now; makes one if none is prepared. The new root is published and signs from the same
   // moment: each node has its own roots, so bundle and new SVIDs reach everyone concerned in the same push. The old
   // root stays in the bundle until its SVIDs have expired. FailedPrecondition for a given issuer. `done` runs on the

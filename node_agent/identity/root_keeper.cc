@@ -150,6 +150,19 @@ void RootKeeper::InstallState() {
   ReportHealth();
 }
 
+std::vector<Issuer> RootKeeper::issuers() const {
+  std::vector<Issuer> issuers;
+  for (const Authority& authority : track(SvidKind::kX509).state().authorities) {
+    auto issuer = Issuer::Create({authority.certificate}, authority.key);
+    if (issuer.ok()) {
+      issuers.push_back(*std::move(issuer));
+    } else {
+      LANYARD_LOG_ERROR("embedded CA: root {}: {}", authority.id, Message(issuer.status()));
+    }
+  }
+  return issuers;
+}
+
 std::vector<AuthorityInfo> RootKeeper::Show() const {
   std::vector<AuthorityInfo> infos;
   for (const SvidKind kind : kSvidKinds) {

@@ -28,6 +28,7 @@ class RootKeeper final : public CaKeeper {
                                                    Clock& clock);
 
   IdentitySource& source() override { return ca_; }
+  std::vector<Issuer> issuers() const override;
   // All three.
   void Rotate(Done done) override;
   void Reload() override {}

@@ -33,7 +33,7 @@ inline constexpr std::size_t kUpdateSlice = 256;  // subscriptions called in one
 // What has changed since the last call; at least one is set.
 struct Update {
   bool svids = false;       // of the entries named by SetInterest
-  bool bundle = false;      // X.509 authorities, own or federated
+  bool bundle = false;      // X.509 authorities, own or federated, or the revocation lists with them
   bool token_keys = false;  // what tokens are verified with, own or federated
   bool registry = false;    // who earns what has to be asked again
 };
@@ -52,7 +52,7 @@ class UpdateHub {
   // it, also from inside the callback.
   [[nodiscard]] std::unique_ptr<Subscription> Subscribe(Callback callback);
 
-  // The hub hears of SVIDs and of the own bundle by itself; these are for the rest.
+  // The hub hears of SVIDs and of the own bundle by itself; these are for the rest, such as new revocation lists.
   void NotifyEntries(std::span<const EntryPtr> entries);
   void NotifyBundles();
   void NotifyRegistry();

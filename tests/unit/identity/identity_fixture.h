@@ -141,6 +141,7 @@ class FakeSource : public IdentitySource {
     for (Listener& listener : bundle_listeners_) listener();
   }
 
+  const Issuer& issuer() const { return issuer_; }
   std::shared_ptr<const Bundle> bundle() const override { return bundle_; }
   void OnBundleChange(Listener listener) override { bundle_listeners_.push_back(std::move(listener)); }
   void OnSignerChange(Listener listener) override { signer_listeners_.push_back(std::move(listener)); }

@@ -25,7 +25,7 @@ struct IntermediateKeeperTest : ::testing::Test {
     openssl.MakeCertificate("one", "root", kCaExtensions, "/O=Upstream/CN=one", "20");
     openssl.MakeCertificate("two", "root", kCaExtensions, "/O=Upstream/CN=two", "10");
     temp.MakeDir("given", 0700);
-    options.given = {temp.Path("given/issuer.pem"), temp.Path("given/issuer.key"), temp.Path("given/roots.pem")};
+    options.given = {temp.Path("given/issuer.pem"), temp.Path("given/issuer.key"), temp.Path("given/roots.pem"), ""};
     Give("one");
     Put(options.given->upstream_roots, openssl.Read("root.crt"), 0644);
   }
