@@ -38,6 +38,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
       authority_at_start_(opened.authority_at_start),
       registry_(std::move(opened.registry)),
       ca_record_(*ca_, *audit_),
+      crls_(std::move(opened.crls)),
       source_(ca_->source(), *state_, *audit_, clock),
       tools_(loop, clock),
       caller_cgroups_(tools_.mounts),
@@ -69,6 +70,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
              .registry = *registry_,
              .audit = *audit_},
       loop_delay_(clock) {
+  crls_->OnChange([this] { hub_.NotifyBundles(); });
   registry_->OnChange([this] {
     LANYARD_LOG_INFO("registry changed: {} entries", registry_->registry()->size());
     RecordRegistry();
@@ -92,6 +94,11 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
   }
   ASSIGN_OR_RETURN(auto ca, MakeEmbeddedCa(CaOptionsOf(config), lock, loop, clock));
   const auto authority = ca->made_anew() && !state->made_anew() ? AuthorityAtStart::kMissing : AuthorityAtStart::kThere;
+  CrlOptions crl_options;
+  if (config.embedded_ca.given) crl_options.issuer_root_crl = config.embedded_ca.given->issuer_root_crl;
+  ASSIGN_OR_RETURN(auto crls, CrlKeeper::Start(
+                                  std::move(crl_options), ca->source(), [&ca = *ca] { return ca.issuers(); },
+                                  state->revocations_at_start(), *state, loop, clock));
   ASSIGN_OR_RETURN(
       auto registry,
       RegistryStore::Open(loop, clock, {.trust_domain = config.trust_domain, .paths = config.registry_paths}));
@@ -101,6 +108,7 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
                 .audit = std::move(audit),
                 .ca = std::move(ca),
                 .authority_at_start = authority,
+                .crls = std::move(crls),
                 .registry = std::move(registry)};
 }
 

@@ -20,6 +20,7 @@
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/loop_delay.h"
 #include "node_agent/base/service_manager.h"
+#include "node_agent/identity/crl_keeper.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/rpc/caller_cgroup.h"
 #include "node_agent/rpc/engine.h"
@@ -50,6 +51,7 @@ class Agent {
     std::unique_ptr<AuditLog> audit;
     std::unique_ptr<CaKeeper> ca;
     AuthorityAtStart authority_at_start = AuthorityAtStart::kThere;
+    std::unique_ptr<CrlKeeper> crls;
     std::unique_ptr<RegistryStore> registry;
   };
   static Result<Opened> Open(const Config& config, EventLoop& loop, Clock& clock);
@@ -89,6 +91,7 @@ class Agent {
   const AuthorityAtStart authority_at_start_;
   std::unique_ptr<RegistryStore> registry_;
   CaRecord ca_record_;
+  std::unique_ptr<CrlKeeper> crls_;
   RecordingSource source_;
   HostTools tools_;
   CallerCgroups caller_cgroups_;

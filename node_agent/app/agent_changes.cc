@@ -18,6 +18,7 @@ void Agent::Reload() {
   LANYARD_LOG_INFO("reloading configuration, registry and given CA files");
   manager_.Reloading();
   ca_->Reload();
+  crls_->Reload();
   loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
                       [this](const Result<Config>& config) { OnConfig(config); });
 }

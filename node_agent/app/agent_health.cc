@@ -78,6 +78,8 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
          "if it was lost: stop the agent, put data_dir/ca back from a backup, start; else this goes with the next "
          "start"});
   }
+  Add(findings, "crl", sources.crls.health(),
+      "see state and the files named; \"Revocation lists\" in docs/OPERATIONS.md");
   Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
   AddDisk(findings, "state", sources.state.health());
   AddDisk(findings, "audit", sources.audit.health());

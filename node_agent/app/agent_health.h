@@ -9,6 +9,7 @@
 #include "node_agent/admin/admin_service.h"
 #include "node_agent/audit/audit_log.h"
 #include "node_agent/identity/ca_keeper.h"
+#include "node_agent/identity/crl_keeper.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/registry_store.h"
@@ -26,6 +27,7 @@ struct HealthSources {
   const RegistryStore& registry;
   const CaKeeper& ca;
   AuthorityAtStart authority = AuthorityAtStart::kThere;
+  const CrlKeeper& crls;
   const SvidCache& svids;
   const StateStore& state;
   const AuditLog& audit;

@@ -60,6 +60,17 @@ void AddCa(MetricPage& page, const CaKeeper& ca) {
   }
 }
 
+void AddCrls(MetricPage& page, const CrlKeeper& crls) {
+  const CrlStats stats = crls.stats();
+  page.Gauge("lanyard_crl_entries", "Unexpired certificates in the revocation lists of our authorities.",
+             Count(stats.entries));
+  if (stats.earliest_next_update) {
+    page.Gauge("lanyard_crl_earliest_next_update_timestamp_seconds",
+               "When the first of the revocation lists that are handed out ends, in seconds since 1970.",
+               *stats.earliest_next_update);
+  }
+}
+
 void AddSvids(MetricPage& page, const SvidCache& svids) {
   page.Gauge("lanyard_svid_cache_entries", "Entries whose SVID is kept, being made, or cannot be made.",
              Count(svids.size()));
@@ -185,6 +196,7 @@ MetricPage CollectMetrics(const MetricSources& sources) {
   AddAgent(page, sources);
   AddRegistry(page, sources);
   if (sources.ca != nullptr) AddCa(page, *sources.ca);
+  if (sources.crls != nullptr) AddCrls(page, *sources.crls);
   if (sources.svids != nullptr) AddSvids(page, *sources.svids);
   page.Gauge("lanyard_svid_unwritten_renewals", "Renewed SVIDs that were handed on and are not yet on record.",
              Count(sources.unwritten_renewals));

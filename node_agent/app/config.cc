@@ -136,14 +136,13 @@ class ConfigReader {
   void ReadEmbeddedCa(const YamlNode& node) {
     EmbeddedCaConfig& ca = config_.embedded_ca;
     errors_.Add(node.RequireKnownKeys(
-        {"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots", "jwt_authority_key"},
-        {"issuer_root_crl"}));
+        {"key_type", "ca_ttl", "issuer_cert", "issuer_key", "upstream_roots", "issuer_root_crl", "jwt_authority_key"}));
     Set(node, "key_type", ca.key_type, ReadKeyType);
     Set(node, "ca_ttl", ca.ca_ttl,
         [](const YamlNode& ttl) { return ReadDuration<std::chrono::seconds>(ttl, kShortestCaTtl, kLongestCa); });
 
     const bool given = node.Find("issuer_cert") != nullptr || node.Find("issuer_key") != nullptr ||
-                       node.Find("upstream_roots") != nullptr;
+                       node.Find("upstream_roots") != nullptr || node.Find("issuer_root_crl") != nullptr;
     if (const YamlNode* key = node.Find("jwt_authority_key"); key != nullptr && !given) {
       errors_.Add(key->Fail("jwt_authority_key goes with a given issuer; without one the agent makes its own keys"));
     }
@@ -158,6 +157,7 @@ class ConfigReader {
     read("issuer_cert", ca.given->issuer_cert);
     read("issuer_key", ca.given->issuer_key);
     read("upstream_roots", ca.given->upstream_roots);
+    Set(node, "issuer_root_crl", ca.given->issuer_root_crl, CheckAbsolutePath);
     for (const std::string_view key : {"key_type", "ca_ttl"}) {
       if (const YamlNode* own = node.Find(key))
         errors_.Add(own->Fail("{} is for roots that the agent makes; it has no meaning with a given issuer", key));

@@ -191,6 +191,7 @@ class Agreement {
     check(config_.embedded_ca.given->issuer_key, "issuer_key");
     check(config_.embedded_ca.given->upstream_roots, "upstream_roots");
     check(config_.embedded_ca.given->jwt_authority_key, "jwt_authority_key");
+    check(config_.embedded_ca.given->issuer_root_crl, "issuer_root_crl");
   }
 
   // The next root signs from five sixths of a root's life on, so an SVID of at most a sixth never outlives its root.

@@ -38,8 +38,9 @@ admin_socket:
   other_pid_namespaces: {admin_namespaces}
 
 # Who signs. The embedded authority makes roots of its own and replaces them in time. In place of key_type and ca_ttl an intermediate
-# that somebody else issued can be given, as PEM files: issuer_cert (and its issuers in turn), issuer_key, upstream_roots, and
-# jwt_authority_key, which signs tokens; without the last one no JWT-SVIDs and WIT-SVIDs are issued.
+# that somebody else issued can be given, as PEM files: issuer_cert (and its issuers in turn), issuer_key, upstream_roots;
+# jwt_authority_key, which signs tokens (without it no JWT-SVIDs and WIT-SVIDs are issued); and issuer_root_crl, the revocation lists
+# of the authorities above it, for verifiers that check every certificate of a chain.
 identity_source:
   embedded_ca:
     # ec-p256, ec-p384, rsa-2048 or rsa-4096

@@ -50,6 +50,7 @@ void CheckLimits(const Config& config) {
                              config.embedded_ca.given->upstream_roots})
       CheckPath(path, SIZE_MAX);
     if (const std::string& key = config.embedded_ca.given->jwt_authority_key; !key.empty()) CheckPath(key, SIZE_MAX);
+    if (const std::string& path = config.embedded_ca.given->issuer_root_crl; !path.empty()) CheckPath(path, SIZE_MAX);
   } else {
     Require(config.embedded_ca.ca_ttl > config.svid.x509_ttl);
   }

@@ -68,6 +68,7 @@ class AgentMetricsTest : public ::testing::Test {
         .registry = registry_.get(),
         .registry_good = world_.clock.WallNow(),
         .ca = &ca_,
+        .crls = crls_.get(),
         .svids = &svids_,
         .hub = &hub_,
         .workload = &server_,
@@ -88,6 +89,10 @@ class AgentMetricsTest : public ::testing::Test {
   ShownCa ca_;
   ShownServer server_;
   FakeStateStore state_{world_.loop};
+  std::unique_ptr<CrlKeeper> crls_ =
+      CrlKeeper::Start(
+          {}, source_, [this] { return std::vector{source_.issuer()}; }, {}, state_, world_.loop, world_.clock)
+          .value();
   FakeAuditLog audit_{world_.loop};
   AttestorSet attestors_{world_.loop, world_.clock, {}};
   AccessLog access_{audit_, world_.clock};
@@ -129,6 +134,8 @@ TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
                            "lanyard_ca_authorities{phase=\"prepared\"} 1",
                            "lanyard_ca_authorities{phase=\"retired\"} 0",
                            "lanyard_ca_active_not_after_timestamp_seconds 1769817600",
+                           "lanyard_crl_entries 0",
+                           "lanyard_crl_earliest_next_update_timestamp_seconds 1767830400",
                            "lanyard_svid_issuances_total{cause=\"new\",outcome=\"ok\"} 1",
                            "lanyard_svid_issuances_total{cause=\"renewal\",outcome=\"error\"} 0",
                            "lanyard_svid_earliest_not_after_timestamp_seconds 1767229200",

@@ -63,6 +63,7 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "issuer_cert",
                           "issuer_key",
                           "upstream_roots",
+                          "issuer_root_crl",
                           "svid",
                           "jwt_authority_key",
                           "x509_ttl",

@@ -87,6 +87,18 @@ TEST(ConfigTest, TakesAGivenIssuerInPlaceOfItsOwnRoots) {
   EXPECT_EQ(config->embedded_ca.given->issuer_cert, "/etc/ca/i.pem");
   EXPECT_EQ(config->embedded_ca.given->issuer_key, "/etc/ca/i.key");
   EXPECT_EQ(config->embedded_ca.given->upstream_roots, "/etc/ca/roots.pem");
+  EXPECT_EQ(config->embedded_ca.given->issuer_root_crl, "");
+}
+
+TEST(ConfigTest, TakesTheRevocationListsOfThoseAboveAGivenIssuer) {
+  const Result<Config> config = ParseRest(
+      "identity_source: {embedded_ca: {issuer_cert: /etc/ca/i.pem, issuer_key: /etc/ca/i.key, upstream_roots: "
+      "/etc/ca/roots.pem, issuer_root_crl: /etc/ca/root.crl}}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->embedded_ca.given->issuer_root_crl, "/etc/ca/root.crl");
+  EXPECT_THAT(ErrorsOfRest("identity_source:\n  embedded_ca: {issuer_root_crl: /etc/ca/root.crl}\n"),
+              ElementsAre(At("3:3", "issuer_cert is missing"), At("3:3", "issuer_key is missing"),
+                          At("3:3", "upstream_roots is missing")));
 }
 
 TEST(ConfigTest, ExpandsVariablesInValues) {
@@ -142,8 +154,6 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
     EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
-  EXPECT_THAT(ErrorsOfRest("identity_source:\n  embedded_ca:\n    issuer_root_crl: /x\n"),
-              ElementsAre(At("4:5", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("limits:\n  crl_push_interval: 1s\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("state:\n  etcd: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   for (const std::string key : {"authzen", "ext_authz", "bundle", "broker"}) {
@@ -317,6 +327,10 @@ TEST(ConfigTest, KeepsKeysAndRegistryOutOfTheWorkloadDirectoryToo) {
       ErrorsOfRest(socket +
                    "identity_source: {embedded_ca: {issuer_cert: /a, issuer_key: /srv/w/k, upstream_roots: /c}}\n"),
       ElementsAre(At("3:50", "issuer_key is in or under")));
+  EXPECT_THAT(
+      ErrorsOfRest(socket + "identity_source: {embedded_ca: {issuer_cert: /a, issuer_key: /b, upstream_roots: /c, "
+                            "issuer_root_crl: /srv/w/r}}\n"),
+      ElementsAre(At("3:86", "issuer_root_crl is in or under")));
 }
 
 TEST(ConfigTest, RefusesTheSameRegistryPathTwice) {
