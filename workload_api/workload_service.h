@@ -9,6 +9,7 @@
 
 #include <memory>
 
+#include "node_agent/identity/crl_keeper.h"
 #include "node_agent/identity/identity_source.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/identity/update_hub.h"
@@ -23,6 +24,7 @@ struct WorkloadServices {
   CallerServices caller;
   SvidCache& svids;
   IdentitySource& source;
+  CrlKeeper& crls;
   UpdateHub& hub;
   ResponseShare responses;
 };

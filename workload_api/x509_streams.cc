@@ -14,8 +14,9 @@ Status NoBundle(const IdentitySource& source) {
   return Error(StatusCode::kUnavailable, "the trust bundle is not there yet: {}", source.health().text);
 }
 
-grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle) {
+grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle, const CrlSet& crls) {
   X509SVIDResponse response;
+  for (const std::string& list : crls.lists) response.add_crl(list);
   for (const CachedSvidPtr& cached : svids) {
     ::X509SVID& svid = *response.add_svids();
     svid.set_spiffe_id(cached->svid.id().str());
@@ -63,15 +64,19 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     if (--missing_ == 0) Push();
   }
 
-  // Shows what is on record as given to this caller; what is not yet is put there, and shown afterwards.
+  // Shows what is on record as given to this caller; what is not yet is put there, and shown afterwards. Never a bundle
+  // without the lists that go with it: verifiers would not check at all, or refuse everybody.
   void Push() {
     const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
     if (bundle == nullptr) {
       if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
       return;
     }
+    const Result<CrlSetPtr> crls = services_.crls.Current();
+    if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
+    if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
     std::vector<CachedSvidPtr> svids, unrecorded;
-    ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get())};
+    ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
     for (const EntryPtr& entry : entries()) {
       CachedSvidPtr svid =
           in_hand_.ToShow(entry, services_.svids.Peek(entry), may_renew(), services_.caller.clock.WallNow());
@@ -94,7 +99,7 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
       last_sent_ = key;
       shown_bundle_ = bundle;
       in_hand_.Shown(svids);
-      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle); });
+      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle, **crls); });
     });
   }
 
@@ -132,10 +137,15 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
       return;
     }
     if (!recorded_) return Record();
-    if (bundle == shown_) return;
+    const Result<CrlSetPtr> crls = services_.crls.Current();
+    if (!crls.ok() && shown_ == nullptr) return call().Finish(crls.status());
+    if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
+    if (bundle == shown_ && *crls == shown_crls_) return;
     Offer([&] {
       shown_ = bundle;
+      shown_crls_ = *crls;
       X509BundlesResponse response;
+      for (const std::string& list : shown_crls_->lists) response.add_crl(list);
       (*response.mutable_bundles())[bundle->trust_domain().id()] = bundle->X509Der();
       return SerializeShared(response);
     });
@@ -153,6 +163,7 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
   WorkloadServices& services_;
   bool recorded_ = false;
   std::shared_ptr<const Bundle> shown_;
+  CrlSetPtr shown_crls_;
 };
 
 }  // namespace

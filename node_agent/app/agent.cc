@@ -55,6 +55,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
                            .identities = IdentityLimits(clock, config_.limits.per_identity)},
                 .svids = svids_,
                 .source = source_,
+                .crls = *crls_,
                 .hub = hub_,
                 .responses = ResponseShare(clock)},
       health_({"SpiffeWorkloadAPI"},

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "node_agent/app/cli_options.h"
+#include "node_agent/app/crl_output.h"
 #include "node_agent/app/fetched.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/app/socket_address.h"
@@ -19,7 +20,7 @@ struct FetchOptions {
   std::string socket;
   std::chrono::milliseconds timeout = std::chrono::seconds(10);
   OutputFormat output = OutputFormat::kText;
-  std::string write;         // x509: the directory
+  std::string write;         // the directory
   std::string spiffe_id;     // x509
   std::string trust_domain;  // bundle
 };
@@ -53,7 +54,9 @@ void PrintAsJson(const FetchedSvids& fetched, const Console& console) {
   for (const FetchedSvid& svid : fetched.svids) svids.push_back(SvidAsJson(svid));
   nlohmann::json federated = nlohmann::json::object();
   for (const auto& [trust_domain, bundle] : fetched.federated.all()) federated[trust_domain.id()] = bundle.X509Pem();
-  PrintJson(console, {{"svids", std::move(svids)}, {"federated_bundles", std::move(federated)}});
+  PrintJson(
+      console,
+      {{"svids", std::move(svids)}, {"federated_bundles", std::move(federated)}, {"crl", CrlsAsJson(fetched.crls)}});
 }
 
 void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& console) {
@@ -72,15 +75,19 @@ void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& con
     console.out << fmt::format("federated {}: {}\n", trust_domain.id(),
                                Count(bundle.x509_authorities().size(), "authority", "authorities"));
   }
+  console.out << SummarizeCrls(fetched.crls) << '\n';
 }
 
 // Foreign trust domains' authorities stay out of bundle.pem: a reader could not tell which of them may vouch for whom.
-Status WriteFiles(const std::string& directory, const FetchedSvid& fetched) {
+Status WriteFiles(const std::string& directory, const FetchedSvid& fetched, const std::vector<Crl>& crls) {
   ASSIGN_OR_RETURN(const SecretBytes key, fetched.svid.key().ToPem());
   const std::string chain = fetched.svid.ChainPem();
   const std::string bundle = fetched.bundle.X509Pem();
-  return WriteSet(directory,
-                  {{"svid.pem", chain, 0644}, {"svid.key", key.expose(), 0600}, {"bundle.pem", bundle, 0644}});
+  const std::string lists = CrlsPem(crls);
+  return WriteSet(directory, {{"svid.pem", chain, 0644},
+                              {"svid.key", key.expose(), 0600},
+                              {"bundle.pem", bundle, 0644},
+                              {"crl.pem", lists, 0644}});
 }
 
 // Leaves only the SVIDs of `wanted`; an error names what there is.
@@ -130,7 +137,7 @@ int RunX509(const FetchOptions& options, const Console& console) {
       return console.Fail(kExitDenied, Message(chosen));
   }
   if (!options.write.empty()) {
-    if (const Status written = WriteFiles(options.write, fetched->svids.front()); !written.ok())
+    if (const Status written = WriteFiles(options.write, fetched->svids.front(), fetched->crls); !written.ok())
       return console.Fail(written);
   }
   if (options.output == OutputFormat::kJson) {
@@ -139,6 +146,13 @@ int RunX509(const FetchOptions& options, const Console& console) {
     PrintAsText(*fetched, now, console);
   }
   return kExitOk;
+}
+
+// Lists stay out of what is printed: in a trust store they would turn checks on in some programs, and end one day.
+Status WriteBundle(const std::string& directory, const BundleSet& bundles, const std::vector<Crl>& crls) {
+  const std::string bundle = bundles.all().begin()->second.X509Pem();
+  const std::string lists = CrlsPem(crls);
+  return WriteSet(directory, {{"bundle.pem", bundle, 0644}, {"crl.pem", lists, 0644}});
 }
 
 // Text is PEM, to be redirected into a file.
@@ -179,6 +193,8 @@ int RunBundle(const FetchOptions& options, const Console& console) {
   }
   Result<BundleSet> bundles = CheckBundles(response);
   if (!bundles.ok()) return console.Fail(bundles.status());
+  const Result<std::vector<Crl>> crls = CheckCrls(response);
+  if (!crls.ok()) return console.Fail(crls.status());
   if (wanted) {
     const Bundle* chosen = bundles->Find(*wanted);
     if (chosen == nullptr)
@@ -187,6 +203,13 @@ int RunBundle(const FetchOptions& options, const Console& console) {
   } else if (bundles->all().size() > 1 && options.output == OutputFormat::kText) {
     console.err << "lanyard: these are the authorities of several trust domains; a trust store holds those of one "
                    "(--trust-domain)\n";
+  }
+  if (!options.write.empty()) {
+    if (bundles->all().size() != 1)
+      return console.Fail(kExitFailed,
+                          "--write takes the bundle of one trust domain, and there are several; name it "
+                          "(--trust-domain)");
+    if (const Status written = WriteBundle(options.write, *bundles, *crls); !written.ok()) return console.Fail(written);
   }
   PrintBundles(*bundles, options.output, console);
   return kExitOk;
@@ -203,7 +226,8 @@ void AddFetchVerbs(CLI::App& root, Verb& chosen) {
   CLI::App* x509 = fetch->add_subcommand("x509", "Fetch X.509-SVIDs; the private key is only written with --write");
   x509->add_option(
           "--write", x509_options->write,
-          "Put svid.pem, svid.key (0600) and bundle.pem into DIR, as a set: links to files that are swapped at once")
+          "Put svid.pem, svid.key (0600), bundle.pem and crl.pem into DIR, as a set: links to files that are swapped "
+          "at once")
       ->type_name("DIR");
   x509->add_option("--spiffe-id", x509_options->spiffe_id,
                    "This identity instead of all; --write takes the first without it")
@@ -216,6 +240,10 @@ void AddFetchVerbs(CLI::App& root, Verb& chosen) {
   auto bundle_options = std::make_shared<FetchOptions>();
   CLI::App* bundle =
       fetch->add_subcommand("bundle", "Fetch the X.509 authorities, as PEM or (json) as SPIFFE bundle documents");
+  bundle
+      ->add_option("--write", bundle_options->write,
+                   "Put bundle.pem and crl.pem (the revocation lists) into DIR, as a set")
+      ->type_name("DIR");
   bundle->add_option("--trust-domain", bundle_options->trust_domain, "Only this one's")->type_name("NAME");
   AddSocketOption(bundle, bundle_options->socket);
   AddTimeoutOption(bundle, bundle_options->timeout);

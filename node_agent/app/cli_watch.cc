@@ -3,6 +3,7 @@
 #include <random>
 
 #include "node_agent/app/cli_options.h"
+#include "node_agent/app/crl_output.h"
 #include "node_agent/app/fetched.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/app/socket_address.h"
@@ -149,33 +150,41 @@ class Watch {
   Backoff backoff_;
 };
 
-// One line for `checked`, or the error in it.
+// One line for an update: what is followed, and whether the revocation lists with it are others than before.
 template <class Checked>
-Status PrintLine(const Result<Checked>& checked, const WatchOptions& options, std::chrono::system_clock::time_point now,
-                 const Console& console) {
-  if (!checked.ok()) return checked.status();
+void PrintLine(const Checked& checked, const std::vector<Crl>& crls, CrlChange& change, const WatchOptions& options,
+               const Console& console) {
+  const auto now = std::chrono::system_clock::now();
+  const bool others = change.Note(crls);
   if (options.output == OutputFormat::kJson) {
-    nlohmann::json line = Describe(*checked);
+    nlohmann::json line = Describe(checked);
+    line["crl"] = CrlsAsJson(crls);
+    line["crl_changed"] = others;
     line["time"] = Utc(now);
     line["kind"] = options.what;
     PrintJsonLine(console, line);
   } else {
-    console.out << fmt::format("{} {} {}\n", Utc(now), options.what, Summarize(*checked)) << std::flush;
+    console.out << fmt::format("{} {} {}; {}{}\n", Utc(now), options.what, Summarize(checked), SummarizeCrls(crls),
+                               others ? " (changed)" : "")
+                << std::flush;
   }
-  return OkStatus();
 }
 
 int RunWatch(const WatchOptions& options, const Console& console) {
   const Result<std::string> path = ResolveWorkloadSocket(options.socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  CrlChange change;
   if (options.what == "bundle") {
     return Watch<X509BundlesResponse>(
                *path, options.count,
                [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
                  return stub.FetchX509Bundles(&context, X509BundlesRequest());
                },
-               [&](const X509BundlesResponse& response) {
-                 return PrintLine(CheckBundles(response), options, std::chrono::system_clock::now(), console);
+               [&](const X509BundlesResponse& response) -> Status {
+                 ASSIGN_OR_RETURN(const BundleSet bundles, CheckBundles(response));
+                 ASSIGN_OR_RETURN(const std::vector<Crl> crls, CheckCrls(response));
+                 PrintLine(bundles, crls, change, options, console);
+                 return OkStatus();
                },
                console)
         .Run();
@@ -185,9 +194,10 @@ int RunWatch(const WatchOptions& options, const Console& console) {
              [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
                return stub.FetchX509SVID(&context, X509SVIDRequest());
              },
-             [&](const X509SVIDResponse& response) {
-               const auto now = std::chrono::system_clock::now();
-               return PrintLine(CheckSvids(response, now), options, now, console);
+             [&](const X509SVIDResponse& response) -> Status {
+               ASSIGN_OR_RETURN(const FetchedSvids fetched, CheckSvids(response, std::chrono::system_clock::now()));
+               PrintLine(fetched, fetched.crls, change, options, console);
+               return OkStatus();
              },
              console)
       .Run();

@@ -31,6 +31,17 @@ Result<BundleSet> ReadBundles(const Map& bundles) {
   return set;
 }
 
+template <class Response>
+Result<std::vector<Crl>> ReadCrls(const Response& response) {
+  std::vector<Crl> crls;
+  for (const std::string& der : response.crl()) {
+    Result<Crl> crl = Crl::FromDer(der);
+    if (!crl.ok()) return Annotate(crl.status(), "the agent's answer: revocation list {}", crls.size() + 1);
+    crls.push_back(*std::move(crl));
+  }
+  return crls;
+}
+
 Result<FetchedSvid> ReadSvid(const X509SVID& message, std::chrono::system_clock::time_point now) {
   ASSIGN_OR_RETURN(const SpiffeId id, SpiffeId::Parse(message.spiffe_id()));
   ASSIGN_OR_RETURN(std::vector<Certificate> chain, Certificate::ListFromDer(message.x509_svid()));
@@ -57,6 +68,7 @@ Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::s
   Result<BundleSet> federated = ReadBundles(response.federated_bundles());
   if (!federated.ok()) return Annotate(federated.status(), "the agent's answer");
   fetched.federated = *std::move(federated);
+  ASSIGN_OR_RETURN(fetched.crls, ReadCrls(response));
   return fetched;
 }
 
@@ -64,6 +76,10 @@ Result<BundleSet> CheckBundles(const X509BundlesResponse& response) {
   if (response.bundles().empty()) return Error(StatusCode::kInvalidArgument, "the agent's answer has no bundle in it");
   Result<BundleSet> bundles = ReadBundles(response.bundles());
   return bundles.ok() ? std::move(bundles) : Annotate(bundles.status(), "the agent's answer");
+}
+
+Result<std::vector<Crl>> CheckCrls(const X509BundlesResponse& response) {
+  return ReadCrls(response);
 }
 
 }  // namespace lanyard

@@ -19,7 +19,7 @@ using TimePoint = std::chrono::system_clock::time_point;
 const TimePoint kNow{seconds(1'700'000'000)};
 
 struct Party {
-  std::string id, chain, key, bundle;
+  std::string id, chain, key, bundle, crl;
 
   static Party Make(const std::string& domain) {
     const TrustDomain trust_domain = TrustDomain::Parse(domain).value();
@@ -32,8 +32,10 @@ struct Party {
                                           .not_before = kNow - seconds(10),
                                           .not_after = kNow + seconds(3600)})
                               .value();
+    const CrlContent content{
+        .number = 1, .this_update = kNow - seconds(60), .next_update = kNow + seconds(3600), .revoked = {}};
     return {svid.id().str(), svid.ChainDer(), std::string(svid.key().ToPkcs8Der().value().expose()),
-            root.certificate.der()};
+            root.certificate.der(), Crl::Sign(content, root.certificate, root.key).value().der()};
   }
 };
 
@@ -67,6 +69,9 @@ void CheckRaw(std::string_view bytes) {
     } else {
       RequireTold(set.status(), StatusCode::kInvalidArgument);
     }
+    const auto crls = CheckCrls(bundles);
+    Require(!crls.ok() || crls->size() == static_cast<size_t>(bundles.crl_size()));
+    if (!crls.ok()) RequireTold(crls.status(), StatusCode::kInvalidArgument);
   }
 }
 
@@ -103,6 +108,10 @@ void CheckParts(FuzzInput input) {
     const std::string id = input.Flag() ? parties[1].id : input.Text(100);
     (*response.mutable_federated_bundles())[id] = parties[1].bundle;
     right = right && TrustDomain::Parse(id).ok();
+  }
+  for (int64_t i = input.Number(0, 2); i > 0; --i) {
+    response.add_crl(input.Flag() ? parties[0].crl : input.Text(500));
+    right = right && Crl::FromDer(response.crl(response.crl_size() - 1)).ok();
   }
   const auto fetched = CheckSvids(response, kNow);
   Require(fetched.ok() == right);

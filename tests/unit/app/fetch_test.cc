@@ -1,148 +1,8 @@
 // fetch, watch and health against an agent that a test plays.
-#include <gmock/gmock.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
-#include <sys/stat.h>
-
-#include <atomic>
-#include <mutex>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
-#include "node_agent/admin/proto/admin.grpc.pb.h"
-#include "node_agent/app/cli.h"
-#include "pki/issuer.h"
-#include "pki/root.h"
-#include "tests/support/temp_dir.h"
-#include "workload_api/proto/workloadapi.grpc.pb.h"
+#include "tests/unit/app/fetch_fixture.h"
 
 namespace lanyard {
 namespace {
-
-using testing::AllOf;
-using testing::HasSubstr;
-using testing::IsEmpty;
-using testing::Not;
-
-struct Authority {
-  TrustDomain trust_domain;
-  SelfSignedCa root;
-
-  static Authority Make(const char* name) {
-    const auto now = std::chrono::system_clock::now();
-    TrustDomain trust_domain = *TrustDomain::Parse(name);
-    SelfSignedCa root =
-        *MakeRootCa(trust_domain, KeyType::kEcP256, now - std::chrono::hours(1), now + std::chrono::hours(24));
-    return {std::move(trust_domain), std::move(root)};
-  }
-
-  X509SVID Issue(const char* path, std::chrono::seconds ttl = std::chrono::hours(1)) const {
-    const auto now = std::chrono::system_clock::now();
-    const Issuer issuer = *Issuer::Create({root.certificate}, root.key);
-    const X509Svid svid = *issuer.IssueLeaf({.id = *SpiffeId::FromTrustDomainAndPath(trust_domain, path),
-                                             .key_type = KeyType::kEcP256,
-                                             .dns_names = {},
-                                             .not_before = now - std::chrono::minutes(30),
-                                             .not_after = now + ttl});
-    X509SVID message;
-    message.set_spiffe_id(svid.id().str());
-    message.set_x509_svid(svid.ChainDer());
-    const SecretBytes key = *svid.key().ToPkcs8Der();
-    message.set_x509_svid_key(key.data(), key.size());
-    message.set_bundle(root.certificate.der());
-    return message;
-  }
-};
-
-class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
- public:
-  grpc::Status FetchX509SVID(grpc::ServerContext* context, const X509SVIDRequest*,
-                             grpc::ServerWriter<X509SVIDResponse>* writer) override {
-    const auto header = context->client_metadata().find("workload.spiffe.io");
-    has_header = header != context->client_metadata().end() && header->second == "true";
-    ++calls;
-    if (!status.ok()) return status;
-    const std::lock_guard lock(mutex);
-    writer->Write(svids);
-    return end;  // of the stream, so that a watch has to come back
-  }
-  grpc::Status FetchX509Bundles(grpc::ServerContext* context, const X509BundlesRequest*,
-                                grpc::ServerWriter<X509BundlesResponse>* writer) override {
-    const auto header = context->client_metadata().find("workload.spiffe.io");
-    has_header = header != context->client_metadata().end() && header->second == "true";
-    if (!status.ok()) return status;
-    writer->Write(bundles);
-    return grpc::Status::OK;
-  }
-
-  grpc::Status status;  // instead of an update
-  grpc::Status end;     // after one
-  std::mutex mutex;     // guards svids where they change after a first call
-  X509SVIDResponse svids;
-  X509BundlesResponse bundles;
-  std::atomic<bool> has_header{false};
-  std::atomic<int> calls{0};
-};
-
-class FakeAdmin final : public admin::v1::Admin::Service {
- public:
-  grpc::Status GetHealth(grpc::ServerContext*, const admin::v1::GetHealthRequest*,
-                         admin::v1::GetHealthResponse* response) override {
-    const std::lock_guard lock(mutex);
-    *response = health;
-    return grpc::Status::OK;
-  }
-  grpc::Status ListEntries(grpc::ServerContext*, const admin::v1::ListEntriesRequest*,
-                           admin::v1::ListEntriesResponse* response) override {
-    *response = entries;
-    return grpc::Status::OK;
-  }
-  grpc::Status RotateCa(grpc::ServerContext*, const admin::v1::RotateCaRequest*,
-                        admin::v1::RotateCaResponse*) override {
-    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "the issuer is given\x1b[2J");
-  }
-  void SetHealth(admin::v1::HealthStatus status) {
-    const std::lock_guard lock(mutex);
-    health.set_status(status);
-  }
-
-  std::mutex mutex;  // guards health where it changes after a first call
-  admin::v1::GetHealthResponse health;
-  admin::v1::ListEntriesResponse entries;
-};
-
-struct Ran {
-  int code;
-  std::string out, err;
-};
-
-class FetchTest : public testing::Test {
- protected:
-  FetchTest() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("unix:" + socket_, grpc::InsecureServerCredentials());
-    builder.RegisterService(&api_);
-    builder.RegisterService(&admin_);
-    server_ = builder.BuildAndStart();
-    *api_.svids.add_svids() = authority_.Issue("/agent");
-    (*api_.bundles.mutable_bundles())["spiffe://example.org"] = authority_.root.certificate.der();
-  }
-  ~FetchTest() override { server_->Shutdown(); }
-
-  Ran Lanyard(std::vector<std::string> arguments, const char* option = "--socket") {
-    arguments.insert(arguments.end(), {option, "unix://" + socket_});
-    std::ostringstream out, err;
-    const int code = RunCommandLine(std::move(arguments), Console{out, err});
-    return {code, out.str(), err.str()};
-  }
-
-  TempDir dir_;
-  const std::string socket_ = dir_.Path("odd name%.sock");
-  Authority authority_ = Authority::Make("example.org");
-  FakeWorkloadApi api_;
-  FakeAdmin admin_;
-  std::unique_ptr<grpc::Server> server_;
-};
 
 TEST_F(FetchTest, PrintsTheIdentityButNeverItsKey) {
   const Ran text = Lanyard({"fetch", "x509"});
@@ -212,7 +72,7 @@ TEST_F(FetchTest, RefusesACertificateForSomebodyElse) {
 }
 
 TEST_F(FetchTest, RefusesAnSvidThatItsBundleDoesNotVouchFor) {
-  api_.svids.mutable_svids(0)->set_bundle(Authority::Make("example.org").root.certificate.der());
+  api_.svids.mutable_svids(0)->set_bundle(FetchAuthority::Make("example.org").root.certificate.der());
   EXPECT_EQ(Lanyard({"fetch", "x509"}).code, kExitFailed);
 }
 
@@ -251,7 +111,7 @@ TEST_F(FetchTest, BundleIsPemOrADocument) {
 }
 
 TEST_F(FetchTest, AskingForOneTrustDomainLeavesTheOthersOut) {
-  const Authority partner = Authority::Make("partner.example");
+  const FetchAuthority partner = FetchAuthority::Make("partner.example");
   (*api_.bundles.mutable_bundles())["spiffe://partner.example"] = partner.root.certificate.der();
   const Ran all = Lanyard({"fetch", "bundle"});
   EXPECT_THAT(all.err, HasSubstr("several trust domains"));

@@ -32,7 +32,7 @@ class TestSource : public IdentitySource {
         MakeRootCa(domain, KeyType::kEcP256, clock_.WallNow() - seconds(60), clock_.WallNow() + std::chrono::hours(24))
             .value());
     bundle_ = std::make_shared<const Bundle>(Bundle::Create(domain, {root_->certificate}).value());
-    if (on_bundle_change_) on_bundle_change_();
+    for (Listener& listener : on_bundle_change_) listener();
   }
 
   void Issue(IssueRequest request, IssueDone done) override {
@@ -67,8 +67,9 @@ class TestSource : public IdentitySource {
     });
   }
   std::shared_ptr<const Bundle> bundle() const override { return bundle_; }
+  std::vector<Issuer> issuers() const { return {Issuer::Create({root_->certificate}, root_->key).value()}; }
   void LoseBundle() { bundle_ = nullptr; }
-  void OnBundleChange(Listener listener) override { on_bundle_change_ = std::move(listener); }
+  void OnBundleChange(Listener listener) override { on_bundle_change_.push_back(std::move(listener)); }
   void OnSignerChange(Listener) override {}
   void OnTokenSignerChange(Listener) override {}
   HealthReport health() const override { return {}; }
@@ -82,7 +83,7 @@ class TestSource : public IdentitySource {
   std::optional<SelfSignedCa> root_;
   TokenSigner signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
   std::shared_ptr<const Bundle> bundle_;
-  Listener on_bundle_change_;
+  std::vector<Listener> on_bundle_change_;
 };
 
 // Gives what is wanted of the selector "unix:uid:<n>" and `more`, or nothing but a reason.
@@ -166,6 +167,12 @@ class WorkloadServiceTest : public testing::Test {
     svids_ = std::make_unique<SvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
                                          [] { return 0.5; });
     hub_ = std::make_unique<UpdateHub>(*svids_, source_, clock_);
+    StartCrls();
+    BindCrls();
+  }
+
+  // New services with the keeper of now.
+  void BindCrls() {
     services_.reset(new WorkloadServices{.caller = {.attestors = *attestors_,
                                                     .registry = *registry_,
                                                     .clock = clock_,
@@ -173,10 +180,19 @@ class WorkloadServiceTest : public testing::Test {
                                                     .attestation_timeout = seconds(5)},
                                          .svids = *svids_,
                                          .source = source_,
+                                         .crls = *crls_,
                                          .hub = *hub_,
                                          .responses = ResponseShare(clock_)});
     services_->caller.random = [] { return 0.5; };
     methods_ = WorkloadMethods(*services_);
+  }
+
+  void StartCrls() {
+    crls_ = CrlKeeper::Start(
+                {}, source_, [this] { return source_.issuers(); }, {}, state_, loop_, clock_)
+                .value();
+    crls_->OnChange([this] { hub_->NotifyBundles(); });
+    RunUntilIdle(loop_);
   }
 
   // Runs everything that is under way, with a little time for batched updates.
@@ -224,9 +240,11 @@ class WorkloadServiceTest : public testing::Test {
   int looks_ = 0;  // of the attestor at callers
   FakeAuditLog audit_{loop_};
   AccessLog access_{audit_, clock_};
+  FakeStateStore state_{loop_};
   std::unique_ptr<RegistryStore> registry_;
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<SvidCache> svids_;
+  std::unique_ptr<CrlKeeper> crls_;
   std::unique_ptr<UpdateHub> hub_;
   std::unique_ptr<WorkloadServices> services_;
   Methods methods_;
