@@ -1,8 +1,13 @@
 #include "node_agent/app/agent.h"
 
+#include <algorithm>
+#include <random>
+#include <utility>
+
 #include "attestors/process_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
+#include "node_agent/app/federation_check.h"
 #include "node_agent/app/version.h"
 #include "node_agent/base/log.h"
 #include "node_agent/rpc/reflection.h"
@@ -37,6 +42,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
       ca_(std::move(opened.ca)),
       authority_at_start_(opened.authority_at_start),
       registry_(std::move(opened.registry)),
+      foreign_(std::move(opened.foreign)),
       ca_record_(*ca_, *audit_),
       crls_(std::move(opened.crls)),
       source_(ca_->source(), *state_, *audit_, clock),
@@ -75,7 +81,12 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
   registry_->OnChange([this] {
     LANYARD_LOG_INFO("registry changed: {} entries", registry_->registry()->size());
     RecordRegistry();
+    WarnOfUnknownFederation();
     hub_.NotifyRegistry();
+  });
+  foreign_->OnChange([this](const std::vector<TrustDomain>& changed) {
+    RecordForeign(changed);
+    hub_.NotifyBundles();
   });
 }
 
@@ -103,6 +114,7 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
   ASSIGN_OR_RETURN(
       auto registry,
       RegistryStore::Open(loop, clock, {.trust_domain = config.trust_domain, .paths = config.registry_paths}));
+  ASSIGN_OR_RETURN(auto foreign, ForeignBundles::Open(loop, clock, config.federation.trust_domains));
   return Opened{.resources = std::move(resources),
                 .lock = std::move(lock),
                 .state = std::move(state),
@@ -110,7 +122,8 @@ Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& 
                 .ca = std::move(ca),
                 .authority_at_start = authority,
                 .crls = std::move(crls),
-                .registry = std::move(registry)};
+                .registry = std::move(registry),
+                .foreign = std::move(foreign)};
 }
 
 Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Config config, ServiceManager& manager,
@@ -123,6 +136,10 @@ Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Conf
        .action = "start"},
       nullptr, AuditSpace::kReserve);
   agent->RecordRegistry();
+  std::vector<TrustDomain> foreign;
+  for (const auto& [trust_domain, bundle] : agent->foreign_->bundles()->all()) foreign.push_back(trust_domain);
+  agent->RecordForeign(foreign);
+  agent->WarnOfUnknownFederation();
   RETURN_IF_ERROR(agent->Serve());
   return agent;
 }
@@ -148,6 +165,30 @@ void Agent::RecordRegistry() {
                   .reason = fmt::format("{} registration entries are in force", registry->size()),
                   .action = "load",
                   .policy = AuditPolicy{.engine = "registry", .revision = registry->revision()}});
+}
+
+void Agent::RecordForeign(const std::vector<TrustDomain>& changed) {
+  const std::shared_ptr<const BundleSet> bundles = foreign_->bundles();
+  for (const TrustDomain& trust_domain : changed) {
+    AuditRecord record{.kind = AuditKind::kFederation,
+                       .reason = "it is not configured any more: nothing of it is believed",
+                       .action = "remove",
+                       .resource = trust_domain.id()};
+    if (const Bundle* bundle = bundles->Find(trust_domain)) {
+      record.reason = fmt::format("{} X.509 authorities are believed for it", bundle->x509_authorities().size());
+      record.action = "load";
+      record.policy = AuditPolicy{.engine = "bundle", .revision = foreign_->DigestOf(trust_domain)};
+    }
+    audit_->Append(std::move(record));
+  }
+}
+
+void Agent::WarnOfUnknownFederation() {
+  const auto before =
+      std::exchange(unknown_federation_, UnknownFederation(*registry_->registry(), config_.federation.trust_domains));
+  for (const std::string& line : unknown_federation_) {
+    if (std::find(before.begin(), before.end(), line) == before.end()) LANYARD_LOG_WARN("registry: {}", line);
+  }
 }
 
 Status Agent::ServeWorkloads() {

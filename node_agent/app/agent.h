@@ -21,6 +21,7 @@
 #include "node_agent/base/loop_delay.h"
 #include "node_agent/base/service_manager.h"
 #include "node_agent/identity/crl_keeper.h"
+#include "node_agent/identity/foreign_bundles.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/rpc/caller_cgroup.h"
 #include "node_agent/rpc/engine.h"
@@ -53,12 +54,16 @@ class Agent {
     AuthorityAtStart authority_at_start = AuthorityAtStart::kThere;
     std::unique_ptr<CrlKeeper> crls;
     std::unique_ptr<RegistryStore> registry;
+    std::unique_ptr<ForeignBundles> foreign;
   };
   static Result<Opened> Open(const Config& config, EventLoop& loop, Clock& clock);
   Agent(std::string config_path, Config config, Opened opened, ServiceManager& manager, EventLoop& loop, Clock& clock);
 
   Status Serve();
   void RecordRegistry();
+  void RecordForeign(const std::vector<TrustDomain>& changed);
+  // Says once what entries federate with in vain.
+  void WarnOfUnknownFederation();
   Status ServeWorkloads();
   Status ServeAdmin();
   // Puts on record that somebody is above a limit, before it is known who that is.
@@ -90,6 +95,7 @@ class Agent {
   std::unique_ptr<CaKeeper> ca_;
   const AuthorityAtStart authority_at_start_;
   std::unique_ptr<RegistryStore> registry_;
+  std::unique_ptr<ForeignBundles> foreign_;
   CaRecord ca_record_;
   std::unique_ptr<CrlKeeper> crls_;
   RecordingSource source_;
@@ -107,11 +113,12 @@ class Agent {
   std::unique_ptr<RpcServer> admin_server_;
   LoopDelay loop_delay_;
   std::unique_ptr<AgentEndpoints> endpoints_;
-  Status endpoint_problem_;  // of the last reload
+  Status endpoint_problem_;                          // of the last reload
   std::unique_ptr<Clock::Alarm> readiness_alarm_;
   bool ready_ = true;                             // as it was last told
   std::vector<std::string> waiting_for_restart_;  // keys of the configuration
   std::vector<std::string> broken_config_;        // why the file of the last reload was not taken over
+  std::vector<std::string> unknown_federation_;   // what was said last
   std::unique_ptr<Clock::Alarm> record_limit_;
   bool draining_ = false;
   bool all_written_ = false;

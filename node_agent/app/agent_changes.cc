@@ -15,7 +15,7 @@ constexpr std::chrono::milliseconds kRecordTime{1500};  // for what is still to 
 }  // namespace
 
 void Agent::Reload() {
-  LANYARD_LOG_INFO("reloading configuration, registry and given CA files");
+  LANYARD_LOG_INFO("reloading configuration, registry, foreign bundles and given CA files");
   manager_.Reloading();
   ca_->Reload();
   crls_->Reload();
@@ -34,6 +34,8 @@ void Agent::OnConfig(const Result<Config>& config) {
   }
   audit_->Append({.kind = AuditKind::kConfig, .reason = std::move(outcome), .action = "reload"}, nullptr,
                  AuditSpace::kReserve);
+  foreign_->SetFiles(config_.federation.trust_domains);
+  WarnOfUnknownFederation();
   registry_->SetPaths(config_.registry_paths, [this](const Status& status) {
     if (!status.ok()) LANYARD_LOG_ERROR("registry reload: {}", Message(status));
     manager_.Ready();

@@ -103,6 +103,10 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
     findings.push_back({"registry", HealthLevel::kDegraded, problem,
                         "repair it (lanyard registry check); until then the last good state is in force"});
   }
+  for (HealthReport& problem : sources.foreign.problems()) {
+    Add(findings, "federation", std::move(problem),
+        "put a good SPIFFE bundle document there, in one step; it is read by itself");
+  }
   if (sources.workload != nullptr) AddListener(findings, *sources.workload, sources.now);
   if (sources.looks.withheld > 0) {
     findings.push_back({"attestors", HealthLevel::kDegraded,

@@ -10,6 +10,7 @@
 #include "node_agent/audit/audit_log.h"
 #include "node_agent/identity/ca_keeper.h"
 #include "node_agent/identity/crl_keeper.h"
+#include "node_agent/identity/foreign_bundles.h"
 #include "node_agent/identity/recording_source.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/registry_store.h"
@@ -25,6 +26,7 @@ enum class AuthorityAtStart { kThere, kMissing };
 struct HealthSources {
   MonoTime now;
   const RegistryStore& registry;
+  const ForeignBundles& foreign;
   const CaKeeper& ca;
   AuthorityAtStart authority = AuthorityAtStart::kThere;
   const CrlKeeper& crls;

@@ -41,6 +41,19 @@ void AddRegistry(MetricPage& page, const MetricSources& sources) {
   }
 }
 
+void AddForeign(MetricPage& page, const ForeignBundles& foreign) {
+  const ForeignBundles::Counts counts = foreign.counts();
+  const auto trust_domains = [&page](const char* state, size_t count) {
+    page.Gauge("lanyard_federation_trust_domains", "Foreign trust domains by the state of their bundle.", Count(count),
+               {{"state", state}});
+  };
+  trust_domains("good", counts.good);
+  trust_domains("stale", counts.stale);
+  trust_domains("missing", counts.missing);
+  page.Counter("lanyard_federation_failed_reads_total", "Reads of a foreign bundle's file that found it unusable.",
+               Count(counts.failed_reads));
+}
+
 void AddCa(MetricPage& page, const CaKeeper& ca) {
   std::map<AuthorityPhase, int> phases{
       {AuthorityPhase::kPrepared, 0}, {AuthorityPhase::kActive, 0}, {AuthorityPhase::kRetired, 0}};
@@ -195,6 +208,7 @@ MetricPage CollectMetrics(const MetricSources& sources) {
   MetricPage page;
   AddAgent(page, sources);
   AddRegistry(page, sources);
+  if (sources.foreign != nullptr) AddForeign(page, *sources.foreign);
   if (sources.ca != nullptr) AddCa(page, *sources.ca);
   if (sources.crls != nullptr) AddCrls(page, *sources.crls);
   if (sources.svids != nullptr) AddSvids(page, *sources.svids);

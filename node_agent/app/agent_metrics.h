@@ -19,6 +19,7 @@
 #include "node_agent/base/metrics.h"
 #include "node_agent/identity/ca_keeper.h"
 #include "node_agent/identity/crl_keeper.h"
+#include "node_agent/identity/foreign_bundles.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/identity/update_hub.h"
 #include "node_agent/registry/registry_store.h"
@@ -41,6 +42,7 @@ struct MetricSources {
 
   const RegistryStore* registry = nullptr;
   std::optional<WallTime> registry_good{};  // when the registry was last read without an error
+  const ForeignBundles* foreign = nullptr;
   const CaKeeper* ca = nullptr;
   const CrlKeeper* crls = nullptr;
   const SvidCache* svids = nullptr;

@@ -14,7 +14,7 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 }  // namespace
 
 std::vector<HealthFinding> Agent::Findings() const {
-  return CollectFindings({clock_.MonoNow(), *registry_, *ca_, authority_at_start_, *crls_, svids_, *state_, *audit_, source_,
+  return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, *state_, *audit_, source_,
                           waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get(),
                           workload_.caller.look_stats});
 }
@@ -38,7 +38,7 @@ WallTime Agent::RegistryGood() const {
 
 std::string Agent::MetricsPage() const {
   std::map<std::string, HealthLevel> health;
-  for (const char* component : {"attestors", "audit", "configuration", "crl", "identity_source", "listener", "record",
+  for (const char* component : {"attestors", "audit", "configuration", "crl", "federation", "identity_source", "listener", "record",
                                 "registry", "state", "svid_cache"})
     health[component] = HealthLevel::kGood;
   for (const HealthFinding& finding : Findings())
@@ -53,6 +53,7 @@ std::string Agent::MetricsPage() const {
                         .callers = &workload_.caller,
                         .registry = registry_.get(),
                         .registry_good = RegistryGood(),
+                        .foreign = foreign_.get(),
                         .ca = ca_.get(),
                         .crls = crls_.get(),
                         .svids = &svids_,

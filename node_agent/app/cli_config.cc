@@ -1,9 +1,11 @@
 // lanyard config check, lanyard config example
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/config.h"
 #include "node_agent/app/config_example.h"
+#include "node_agent/app/federation_check.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/registry/loader.h"
 
@@ -32,6 +34,10 @@ Findings CheckConfigAndRegistry(const std::string& file) {
   const LoadedRegistry registry = LoadRegistry({config->trust_domain, config->registry_paths}, nullptr);
   found.errors = registry.errors;
   found.warnings = registry.warnings;
+  for (std::vector<std::string> more : {UnknownFederation(*registry.registry, config->federation.trust_domains),
+                                        UnusableBundles(config->federation.trust_domains)}) {
+    std::move(more.begin(), more.end(), std::back_inserter(found.warnings));
+  }
   found.summary = fmt::format("{}: valid; trust domain {}, {}", Printable(file), config->trust_domain.name(),
                               Count(registry.registry->size(), "registration entry", "registration entries"));
   return found;

@@ -41,13 +41,6 @@ Result<KeyType> ReadKeyType(const YamlNode& node) {
   return type.ok() ? type : node.At(type.status());
 }
 
-// Empty: off.
-Result<std::optional<HttpAddress>> ReadEndpoint(const YamlNode& node) {
-  ASSIGN_OR_RETURN(const std::string text, node.AsString());
-  if (text.empty()) return std::optional<HttpAddress>();
-  Result<HttpAddress> address = ParseHttpAddress(text);
-  if (!address.ok()) return node.At(address.status());
-  return std::optional<HttpAddress>(*std::move(address));
 }
 
 // Reads one section after the other; goes on after errors, which it gathers.
@@ -61,8 +54,8 @@ class ConfigReader {
   void Read(const YamlNode& root) {
     errors_.Add(root.RequireKnownKeys(
         {"trust_domain", "environment", "data_dir", "workload_socket", "admin_socket", "identity_source", "svid",
-         "oidc", "attestors", "registry", "state", "audit", "endpoints", "limits", "log"},
-        {"tiers", "decisions", "federation"}));
+         "oidc", "attestors", "registry", "state", "audit", "endpoints", "federation", "limits", "log"},
+        {"tiers", "decisions"}));
     if (root.kind() != YamlNode::Kind::kMap) return;
     if (root.Find("trust_domain") == nullptr) {
       errors_.Add(root.Fail(
@@ -85,7 +78,9 @@ class ConfigReader {
     Section(root, "state", &ConfigReader::ReadState);
     config_.audit.path = config_.data_dir + "/audit/audit.jsonl";
     Section(root, "audit", &ConfigReader::ReadAudit);
-    Section(root, "endpoints", &ConfigReader::ReadEndpoints);
+    if (const YamlNode* endpoints = root.Find("endpoints")) config_.endpoints = ReadEndpoints(*endpoints, errors_);
+    if (const YamlNode* federation = root.Find("federation"))
+      config_.federation = ReadFederation(*federation, config_.trust_domain, errors_);
     if (const YamlNode* limits = root.Find("limits")) ReadLimits(*limits, config_.limits, errors_);
     Section(root, "log", &ConfigReader::ReadLog);
   }
@@ -231,10 +226,6 @@ class ConfigReader {
     Set(node, "keep_files", audit.keep_files, ReadCount<0, 1'000'000>);
   }
 
-  void ReadEndpoints(const YamlNode& node) {
-    errors_.Add(node.RequireKnownKeys({"metrics", "health"}, {"authzen", "ext_authz", "bundle", "broker"}));
-    Set(node, "metrics", config_.endpoints.metrics, ReadEndpoint);
-    Set(node, "health", config_.endpoints.health, ReadEndpoint);
   }
 
   void ReadLog(const YamlNode& node) {

@@ -17,8 +17,9 @@
 #include <string_view>
 #include <vector>
 
+#include "node_agent/app/config_endpoints.h"
+#include "node_agent/app/config_federation.h"
 #include "node_agent/audit/audit_log.h"
-#include "node_agent/base/http_server.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/status.h"
 #include "node_agent/base/yaml.h"
@@ -88,11 +89,6 @@ struct AuditConfig {
   unsigned keep_files = 32;
 };
 
-struct EndpointsConfig {  // nothing: not served
-  std::optional<HttpAddress> metrics = HttpAddress{"127.0.0.1", 9464};
-  std::optional<HttpAddress> health = HttpAddress{"127.0.0.1", 9465};
-};
-
 struct LogConfig {
   LogLevel level = LogLevel::kInfo;
   LogFormat format = LogFormat::kText;
@@ -113,6 +109,7 @@ struct Config {
   std::vector<std::string> registry_paths = {"/etc/lanyard/registry.d"};
   AuditConfig audit;
   EndpointsConfig endpoints;
+  FederationConfig federation;
   LimitsConfig limits;
   LogConfig log;
 };

@@ -83,6 +83,7 @@ class Agreement {
     CheckRegistryPaths();
     CheckAuditPaths();
     CheckGivenIssuer();
+    CheckForeignBundles();
     CheckLifetimes();
   }
 
@@ -192,6 +193,13 @@ class Agreement {
     check(config_.embedded_ca.given->upstream_roots, "upstream_roots");
     check(config_.embedded_ca.given->jwt_authority_key, "jwt_authority_key");
     check(config_.embedded_ca.given->issuer_root_crl, "issuer_root_crl");
+  }
+
+  void CheckForeignBundles() {
+    for (const ForeignBundleFile& file : config_.federation.trust_domains) {
+      KeepOutOfWorkloadDirectory(file.path, {"federation", "trust_domains", file.trust_domain.name(), "bundle_path"},
+                                 "bundle_path");
+    }
   }
 
   // The next root signs from five sixths of a root's life on, so an SVID of at most a sixth never outlives its root.

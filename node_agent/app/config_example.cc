@@ -96,6 +96,12 @@ endpoints:
   # GET /live and /ready
   health: {health}
 
+# Other trust domains, whose members those entries are to believe that name them in federates_with.
+federation:
+  # By name, each with bundle_path: a file with its SPIFFE bundle document (a JWK Set), read again when it changes. For example
+  #   partner.example: {{bundle_path: /etc/lanyard/partner.json}}
+  trust_domains: {{}}
+
 limits:
   # For each caller before it is known who it is: for each cgroup (systemd unit, container, all sessions of one user), or for each user
   # where a process is in no cgroup of its own. What is above a limit is Unavailable, or its connection is closed.

@@ -20,6 +20,8 @@ std::string_view AuditKindName(AuditKind kind) {
       return "ca";
     case AuditKind::kRegistry:
       return "registry";
+    case AuditKind::kFederation:
+      return "federation";
     case AuditKind::kConfig:
       return "config";
     case AuditKind::kAdmin:

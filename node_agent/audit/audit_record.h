@@ -28,6 +28,7 @@ enum class AuditKind {
   kRelease,     // "release": a stream that had been handed identities is over
   kCa,          // "ca": an authority was prepared, began to sign, was retired or removed
   kRegistry,    // "registry": other entries are in force, or a file is broken
+  kFederation,  // "federation": another bundle of a foreign trust domain is in force, or none any more
   kConfig,      // "config": the configuration was read again
   kAdmin,       // "admin": a call on the admin socket
   kAudit,       // "audit": the log itself: set aside, rotated, removed, records lost

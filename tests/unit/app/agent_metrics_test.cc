@@ -28,6 +28,9 @@ class AgentMetricsTest : public ::testing::Test {
                                         {.trust_domain = lanyard::testing::ExampleOrg(), .paths = {dir_.path()}});
     EXPECT_TRUE(registry.ok()) << registry.status();
     registry_ = *std::move(registry);
+    foreign_ = ForeignBundles::Open(world_.loop, world_.clock,
+                                    {{TrustDomain::Parse("partner.example").value(), dir_.Path("partner.json")}})
+                   .value();
     ca_.authorities = {{.id = "aa",
                         .phase = AuthorityPhase::kActive,
                         .key_type = "ec-p256",
@@ -67,6 +70,7 @@ class AgentMetricsTest : public ::testing::Test {
         .callers = callers_.get(),
         .registry = registry_.get(),
         .registry_good = world_.clock.WallNow(),
+        .foreign = foreign_.get(),
         .ca = &ca_,
         .crls = crls_.get(),
         .svids = &svids_,
@@ -86,6 +90,7 @@ class AgentMetricsTest : public ::testing::Test {
   EntryPtr entry_ = lanyard::testing::MakeEntry("secret-agent-name");
   SvidCache::Hold held_;
   std::unique_ptr<RegistryStore> registry_;
+  std::unique_ptr<ForeignBundles> foreign_;
   ShownCa ca_;
   ShownServer server_;
   FakeStateStore state_{world_.loop};
@@ -130,6 +135,9 @@ TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
                            "lanyard_denials_total 11",
                            "lanyard_registry_entries 1",
                            "lanyard_registry_failed_loads_total 0",
+                           "lanyard_federation_trust_domains{state=\"good\"} 0",
+                           "lanyard_federation_trust_domains{state=\"missing\"} 1",
+                           "lanyard_federation_failed_reads_total 1",
                            "lanyard_ca_authorities{phase=\"active\"} 1",
                            "lanyard_ca_authorities{phase=\"prepared\"} 1",
                            "lanyard_ca_authorities{phase=\"retired\"} 0",

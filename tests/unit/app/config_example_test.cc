@@ -41,6 +41,7 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->audit.keep_files, defaults.audit.keep_files);
   EXPECT_EQ(example->endpoints.metrics, defaults.endpoints.metrics);
   EXPECT_EQ(example->endpoints.health, defaults.endpoints.health);
+  EXPECT_EQ(example->federation, defaults.federation);
   EXPECT_EQ(example->log.level, defaults.log.level);
   EXPECT_EQ(example->log.format, defaults.log.format);
 }
@@ -87,6 +88,9 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "endpoints",
                           "metrics",
                           "health",
+                          "federation",
+                          "trust_domains",
+                          "bundle_path",
                           "limits",
                           "per_caller",
                           "connections",

@@ -147,7 +147,7 @@ TEST(ConfigTest, SuggestsTheKeyThatWasMeant) {
 }
 
 TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
-  for (const std::string key : {"tiers", "decisions", "federation"}) {
+  for (const std::string key : {"tiers", "decisions"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
   for (const std::string key : {"systemd", "docker", "containerd", "kubernetes", "plugins"}) {
