@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "node_agent/identity/crl_keeper.h"
+#include "node_agent/identity/foreign_bundles.h"
 #include "node_agent/identity/identity_source.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/identity/update_hub.h"
@@ -25,6 +26,7 @@ struct WorkloadServices {
   SvidCache& svids;
   IdentitySource& source;
   CrlKeeper& crls;
+  const ForeignBundles& foreign;
   UpdateHub& hub;
   ResponseShare responses;
 };

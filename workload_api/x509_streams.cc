@@ -4,6 +4,7 @@
 
 #include "node_agent/base/log.h"
 #include "workload_api/attested_stream.h"
+#include "workload_api/federated.h"
 #include "workload_api/proto/workloadapi.pb.h"
 #include "workload_api/svids_in_hand.h"
 
@@ -14,9 +15,15 @@ Status NoBundle(const IdentitySource& source) {
   return Error(StatusCode::kUnavailable, "the trust bundle is not there yet: {}", source.health().text);
 }
 
-grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle, const CrlSet& crls) {
+// First in the key of a shared response: what the numbers after it mean.
+enum ResponseKind : uint64_t { kSvids, kBundles };
+
+grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle,
+                                const FederatedX509& federated, const CrlSet& crls) {
   X509SVIDResponse response;
   for (const std::string& list : crls.lists) response.add_crl(list);
+  for (const Bundle& foreign : federated.bundles)
+    (*response.mutable_federated_bundles())[foreign.trust_domain().id()] = foreign.X509Der();
   for (const CachedSvidPtr& cached : svids) {
     ::X509SVID& svid = *response.add_svids();
     svid.set_spiffe_id(cached->svid.id().str());
@@ -76,7 +83,8 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
     if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
     if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
     std::vector<CachedSvidPtr> svids, unrecorded;
-    ResponseShare::Key key{reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
+    Entries shown;
+    ResponseShare::Key key{kSvids, reinterpret_cast<uintptr_t>(bundle.get()), 0, (*crls)->version};
     for (const EntryPtr& entry : entries()) {
       CachedSvidPtr svid =
           in_hand_.ToShow(entry, services_.svids.Peek(entry), may_renew(), services_.caller.clock.WallNow());
@@ -87,6 +95,7 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
         unrecorded.push_back(std::move(svid));
       } else {
         key.push_back(svid->version);
+        shown.push_back(entry);
         svids.push_back(std::move(svid));
       }
     }
@@ -94,12 +103,15 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
       Record(unrecorded);
       if (last_sent_.empty()) return;  // the first message has everything
     }
+    const FederatedX509 federated = FederatedX509Of(shown, services_.foreign);
+    key[2] = svids.size();  // so that no version of a bundle is ever taken for one of an SVID
+    key.insert(key.end(), federated.versions.begin(), federated.versions.end());
     if (svids.empty() || key == last_sent_) return;
     Offer([&] {
       last_sent_ = key;
       shown_bundle_ = bundle;
       in_hand_.Shown(svids);
-      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle, **crls); });
+      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle, federated, **crls); });
     });
   }
 
@@ -124,6 +136,15 @@ class X509SvidStream : public AttestedStream<X509SVIDRequest> {
   std::shared_ptr<X509SvidStream*> self_ = std::make_shared<X509SvidStream*>(this);
 };
 
+grpc::ByteBuffer SerializeBundles(const Bundle& bundle, const FederatedX509& federated, const CrlSet& crls) {
+  X509BundlesResponse response;
+  for (const std::string& list : crls.lists) response.add_crl(list);
+  (*response.mutable_bundles())[bundle.trust_domain().id()] = bundle.X509Der();
+  for (const Bundle& foreign : federated.bundles)
+    (*response.mutable_bundles())[foreign.trust_domain().id()] = foreign.X509Der();
+  return SerializeShared(response);
+}
+
 class X509BundleStream : public AttestedStream<X509BundlesRequest> {
  public:
   X509BundleStream(Call& call, WorkloadServices& services)
@@ -131,23 +152,23 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
 
  private:
   void Refresh() override {
-    std::shared_ptr<const Bundle> bundle = services_.source.bundle();
+    const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
     if (bundle == nullptr) {
-      if (shown_ == nullptr) call().Finish(NoBundle(services_.source));
+      if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
       return;
     }
     if (!recorded_) return Record();
     const Result<CrlSetPtr> crls = services_.crls.Current();
-    if (!crls.ok() && shown_ == nullptr) return call().Finish(crls.status());
+    if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
     if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
-    if (bundle == shown_ && *crls == shown_crls_) return;
+    const FederatedX509 federated = FederatedX509Of(entries(), services_.foreign);
+    ResponseShare::Key key{kBundles, reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
+    key.insert(key.end(), federated.versions.begin(), federated.versions.end());
+    if (key == last_sent_) return;
     Offer([&] {
-      shown_ = bundle;
-      shown_crls_ = *crls;
-      X509BundlesResponse response;
-      for (const std::string& list : shown_crls_->lists) response.add_crl(list);
-      (*response.mutable_bundles())[bundle->trust_domain().id()] = bundle->X509Der();
-      return SerializeShared(response);
+      last_sent_ = key;
+      shown_bundle_ = bundle;
+      return services_.responses.Get(key, bundle, [&] { return SerializeBundles(*bundle, federated, **crls); });
     });
   }
 
@@ -162,8 +183,8 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
 
   WorkloadServices& services_;
   bool recorded_ = false;
-  std::shared_ptr<const Bundle> shown_;
-  CrlSetPtr shown_crls_;
+  ResponseShare::Key last_sent_;
+  std::shared_ptr<const Bundle> shown_bundle_;  // its address is in last_sent_
 };
 
 }  // namespace

@@ -11,12 +11,13 @@
 namespace lanyard {
 
 // All SVIDs that the caller earns, in the order of the registry, each with its key and the bundle of its trust domain,
-// and the revocation lists of its authorities.
-// The first message comes when every one of them is there. Unavailable when one cannot be issued at first; later the
-// stream stays open and goes on with those that can.
+// the bundles of the trust domains that their entries federate with, and the revocation lists of our own. The first
+// message comes when every one of them is there. Unavailable when one cannot be issued at first; later the stream stays
+// open and goes on with those that can.
 std::unique_ptr<CallHandler> MakeX509SvidStream(Call& call, WorkloadServices& services);
 
-// The bundle of the trust domain and its revocation lists, for callers that earn any identity.
+// The bundle of the trust domain with its revocation lists, and those that the caller's entries federate with, for
+// callers that earn any identity.
 std::unique_ptr<CallHandler> MakeX509BundleStream(Call& call, WorkloadServices& services);
 
 }  // namespace lanyard

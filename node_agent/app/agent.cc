@@ -62,6 +62,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
                 .svids = svids_,
                 .source = source_,
                 .crls = *crls_,
+                .foreign = *foreign_,
                 .hub = hub_,
                 .responses = ResponseShare(clock)},
       health_({"SpiffeWorkloadAPI"},

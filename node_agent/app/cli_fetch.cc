@@ -6,8 +6,8 @@
 #include "node_agent/app/fetched.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/app/socket_address.h"
+#include "node_agent/app/svid_files.h"
 #include "node_agent/app/text_output.h"
-#include "node_agent/app/write_set.h"
 #include "pki/secret_bytes.h"
 #include "workload_api/proto/workloadapi.grpc.pb.h"
 
@@ -78,16 +78,12 @@ void PrintAsText(const FetchedSvids& fetched, SystemTime now, const Console& con
   console.out << SummarizeCrls(fetched.crls) << '\n';
 }
 
-// Foreign trust domains' authorities stay out of bundle.pem: a reader could not tell which of them may vouch for whom.
-Status WriteFiles(const std::string& directory, const FetchedSvid& fetched, const std::vector<Crl>& crls) {
-  ASSIGN_OR_RETURN(const SecretBytes key, fetched.svid.key().ToPem());
-  const std::string chain = fetched.svid.ChainPem();
-  const std::string bundle = fetched.bundle.X509Pem();
-  const std::string lists = CrlsPem(crls);
-  return WriteSet(directory, {{"svid.pem", chain, 0644},
-                              {"svid.key", key.expose(), 0600},
-                              {"bundle.pem", bundle, 0644},
-                              {"crl.pem", lists, 0644}});
+Status WriteFiles(const std::string& directory, const FetchedSvids& fetched, const Console& console) {
+  ASSIGN_OR_RETURN(const SvidFiles files, SvidFiles::Make(fetched.svids.front(), fetched));
+  for (const std::string& name : files.left_out()) {
+    console.err << fmt::format("lanyard: the bundle of {} is not written: its name is too long for a file's\n", name);
+  }
+  return WriteSet(directory, files.files());
 }
 
 // Leaves only the SVIDs of `wanted`; an error names what there is.
@@ -137,7 +133,7 @@ int RunX509(const FetchOptions& options, const Console& console) {
       return console.Fail(kExitDenied, Message(chosen));
   }
   if (!options.write.empty()) {
-    if (const Status written = WriteFiles(options.write, fetched->svids.front(), fetched->crls); !written.ok())
+    if (const Status written = WriteFiles(options.write, *fetched, console); !written.ok())
       return console.Fail(written);
   }
   if (options.output == OutputFormat::kJson) {
@@ -226,8 +222,8 @@ void AddFetchVerbs(CLI::App& root, Verb& chosen) {
   CLI::App* x509 = fetch->add_subcommand("x509", "Fetch X.509-SVIDs; the private key is only written with --write");
   x509->add_option(
           "--write", x509_options->write,
-          "Put svid.pem, svid.key (0600), bundle.pem and crl.pem into DIR, as a set: links to files that are swapped "
-          "at once")
+          "Put svid.pem, svid.key (0600), bundle.pem, crl.pem and each trust domain's TD.spiffe-trust-bundle.pem into "
+          "DIR, as a set: links to files that are swapped at once")
       ->type_name("DIR");
   x509->add_option("--spiffe-id", x509_options->spiffe_id,
                    "This identity instead of all; --write takes the first without it")

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <memory>
@@ -58,9 +59,9 @@ Status ReplaceLink(int directory, const std::string& name, const std::string& ta
 }
 
 // What the link `name` says; empty when it is not one.
-std::string ReadLink(int directory, const char* name) {
+std::string ReadLink(int directory, const std::string& name) {
   char target[PATH_MAX];
-  const ssize_t length = readlinkat(directory, name, target, sizeof target);
+  const ssize_t length = readlinkat(directory, name.c_str(), target, sizeof target);
   return length > 0 ? std::string(target, static_cast<size_t>(length)) : std::string();
 }
 
@@ -115,7 +116,13 @@ Status WriteSetBelow(int directory, const std::vector<FileOfSet>& files) {
   }
   for (const FileOfSet& file : files) {
     const std::string target = fmt::format("{}/{}", kCurrent, file.name);
-    if (ReadLink(directory, file.name.c_str()) != target) RETURN_IF_ERROR(ReplaceLink(directory, file.name, target));
+    if (ReadLink(directory, file.name) != target) RETURN_IF_ERROR(ReplaceLink(directory, file.name, target));
+  }
+  for (const std::string& name : ListNames(directory)) {
+    const auto is = [&](const FileOfSet& file) { return file.name == name; };
+    if (std::none_of(files.begin(), files.end(), is) &&
+        ReadLink(directory, name) == fmt::format("{}/{}", kCurrent, name))
+      unlinkat(directory, name.c_str(), 0);
   }
   if (fsync(directory) != 0) return ErrnoStatus(errno, "fsync it");
   for (const std::string& name : ListNames(directory)) {

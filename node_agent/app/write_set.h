@@ -8,7 +8,8 @@
 // Atomic is the swap of `.current`, also across a crash: at every instant the names in DIR lead to files of one set. A
 // program that opens two of them one after the other can still meet a swap in between; one that must not opens
 // DIR/.current once and both files below it (openat), for which the set before the newest is kept. The first time,
-// names in DIR that are regular files are replaced by links one by one.
+// names in DIR that are regular files are replaced by links one by one. A link to a file that the new set does not have
+// leads nowhere from the swap on, and is removed.
 //
 // Everything is done below one open descriptor of the directory with fresh names, so links that somebody planted there
 // are replaced, not followed. Thread: any; blocks on the disk.

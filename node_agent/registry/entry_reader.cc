@@ -158,7 +158,6 @@ class EntryReader {
       ReadUnique(*foreign, entry.federates_with,
                  [this](const YamlNode& item) { return ReadForeignTrustDomain(item, trust_domain_); });
       std::sort(entry.federates_with.begin(), entry.federates_with.end());
-      Warn(*foreign, "federates_with is checked, but bundles of other trust domains are not served yet");
     }
   }
 

@@ -61,6 +61,18 @@ TEST(WriteSetTest, KeepsTheSetBeforeTheNewestAndNoOlder) {
   EXPECT_EQ(SetsIn(dir), 2u);
 }
 
+TEST(WriteSetTest, ANameThatIsNotInTheNewSetIsGone) {
+  TempDir dir;
+  dir.Write("mine", "not of a set");
+  ASSERT_EQ(symlink("elsewhere", dir.Path("link").c_str()), 0);
+  ASSERT_TRUE(WriteSet(dir.path(), {{"svid.pem", "1"}, {"partner.pem", "1"}}).ok());
+  ASSERT_TRUE(WriteSet(dir.path(), {{"svid.pem", "2"}}).ok());
+  EXPECT_EQ(Read(dir.Path("svid.pem")), "2");
+  EXPECT_FALSE(std::filesystem::is_symlink(dir.Path("partner.pem")));
+  EXPECT_EQ(Read(dir.Path("mine")), "not of a set");
+  EXPECT_TRUE(std::filesystem::is_symlink(dir.Path("link")));
+}
+
 // A reader that follows .current once sees certificate and key of one set, however often they are replaced meanwhile.
 TEST(WriteSetTest, AReaderThatOpensTheDirectoryOnceNeverSeesTwoSets) {
   TempDir dir;

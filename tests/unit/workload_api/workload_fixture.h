@@ -136,7 +136,7 @@ inline constexpr char kTwoEntries[] = R"(entries:
     selectors: ["unix:uid:1000"]
 )";
 
-class WorkloadServiceTest : public testing::Test {
+class WorkloadServiceTest : public ::testing::Test {
  protected:
   WorkloadServiceTest() { SetRegistry(kOneEntry); }
 
@@ -148,6 +148,8 @@ class WorkloadServiceTest : public testing::Test {
       ASSERT_TRUE(store.ok()) << store.status();
       registry_ = *std::move(store);
       registry_->OnChange([this] { hub_->NotifyRegistry(); });
+      foreign_ = ForeignBundles::Open(loop_, clock_, {}).value();
+      foreign_->OnChange([this](const std::vector<TrustDomain>&) { hub_->NotifyBundles(); });
       BuildServices();
     } else {
       bool loaded = false;
@@ -181,6 +183,7 @@ class WorkloadServiceTest : public testing::Test {
                                          .svids = *svids_,
                                          .source = source_,
                                          .crls = *crls_,
+                                         .foreign = *foreign_,
                                          .hub = *hub_,
                                          .responses = ResponseShare(clock_)});
     services_->caller.random = [] { return 0.5; };
@@ -242,6 +245,7 @@ class WorkloadServiceTest : public testing::Test {
   AccessLog access_{audit_, clock_};
   FakeStateStore state_{loop_};
   std::unique_ptr<RegistryStore> registry_;
+  std::unique_ptr<ForeignBundles> foreign_;
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<SvidCache> svids_;
   std::unique_ptr<CrlKeeper> crls_;
