@@ -57,6 +57,21 @@ void AddTimeoutOption(CLI::App* app, std::chrono::milliseconds& timeout) {
       ->default_str(FormatDuration(timeout));
 }
 
+namespace {
+
+// What follows "--" after exec: somebody else's command line, which the parser must not look into (it takes "[a,b]" for
+// two arguments).
+std::vector<std::string> TakeCommand(std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front() != "exec") return {};
+  const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+  if (dashes == arguments.end()) return {};
+  std::vector<std::string> command(dashes + 1, arguments.end());
+  arguments.erase(dashes, arguments.end());
+  return command;
+}
+
+}  // namespace
+
 int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   CLI::App root("Lanyard gives the programs on this machine short-lived SPIFFE identities.", "lanyard");
   root.require_subcommand(1);
@@ -68,6 +83,7 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   AddCaVerbs(root, chosen);
   AddFetchVerbs(root, chosen);
   AddWatchVerb(root, chosen);
+  AddExecVerb(root, chosen, TakeCommand(arguments));
   AddRegistryVerbs(root, chosen);
   AddAuditVerbs(root, chosen);
   AddHealthVerb(root, chosen);

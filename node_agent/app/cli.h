@@ -49,6 +49,7 @@ void AddConfigVerbs(CLI::App& root, Verb& chosen);
 void AddCaVerbs(CLI::App& root, Verb& chosen);
 void AddFetchVerbs(CLI::App& root, Verb& chosen);
 void AddWatchVerb(CLI::App& root, Verb& chosen);
+void AddExecVerb(CLI::App& root, Verb& chosen, std::vector<std::string> command);
 void AddRegistryVerbs(CLI::App& root, Verb& chosen);
 void AddAuditVerbs(CLI::App& root, Verb& chosen);
 void AddHealthVerb(CLI::App& root, Verb& chosen);

@@ -1,7 +1,7 @@
 // lanyard watch
 #include <nlohmann/json.hpp>
-#include <random>
 
+#include "node_agent/app/backoff.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/crl_output.h"
 #include "node_agent/app/fetched.h"
@@ -68,23 +68,6 @@ std::string Summarize(const BundleSet& bundles) {
   }
   return Join(parts, "; ");
 }
-
-// Grows from a quarter of a second to half a minute, each with up to half of it taken off, so that a thousand watchers
-// do not come back at once.
-class Backoff {
- public:
-  std::chrono::milliseconds Next() {
-    const auto now = next_;
-    next_ = std::min(next_ * 2, std::chrono::milliseconds(30'000));
-    return now - std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(0, now.count() / 2)(random_));
-  }
-  void Reset() { next_ = kFirst; }
-
- private:
-  static constexpr std::chrono::milliseconds kFirst{250};
-  std::chrono::milliseconds next_ = kFirst;
-  std::mt19937_64 random_{std::random_device{}()};
-};
 
 // The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes
 // on until it is stopped: it says when the stream ends, and comes back, unless the agent refuses the request itself.

@@ -41,6 +41,7 @@ TEST(CliTest, EveryVerbHasHelp) {
                                                        {"fetch", "x509"},
                                                        {"fetch", "bundle"},
                                                        {"watch"},
+                                                       {"exec"},
                                                        {"registry"},
                                                        {"registry", "list"},
                                                        {"registry", "show"},
