@@ -253,11 +253,20 @@ Status Agent::ServeAdmin() {
 
 Status Agent::ServeEndpoints() {
   endpoints_.reset();  // its addresses may be asked for again
+  bundle_endpoint_.reset();
   ASSIGN_OR_RETURN(endpoints_, AgentEndpoints::Start(
                                    loop_, {.metrics = config_.endpoints.metrics, .health = config_.endpoints.health},
                                    [this] { return MetricsPage(); }, [this] { return ReadinessNow(); }));
   if (endpoints_->metrics() != nullptr) LANYARD_LOG_INFO("metrics on {}", endpoints_->metrics()->address().str());
   if (endpoints_->health() != nullptr) LANYARD_LOG_INFO("health on {}", endpoints_->health()->address().str());
+  if (!config_.endpoints.bundle.address) return OkStatus();
+  ASSIGN_OR_RETURN(bundle_endpoint_,
+                   BundleEndpoint::Start({loop_, clock_, svids_, source_, hub_},
+                                         {.config = config_.endpoints.bundle,
+                                          .trust_domain = config_.trust_domain,
+                                          .sequence_file = config_.data_dir + "/bundle.sequence",
+                                          .refresh_hint = RefreshHintFor(config_.embedded_ca.ca_ttl)}));
+  LANYARD_LOG_INFO("bundle endpoint on {}", bundle_endpoint_->address().str());
   return OkStatus();
 }
 

@@ -15,6 +15,7 @@
 #include "node_agent/admin/admin_service.h"
 #include "node_agent/app/agent_endpoints.h"
 #include "node_agent/app/agent_health.h"
+#include "node_agent/app/bundle_endpoint.h"
 #include "node_agent/app/ca_record.h"
 #include "node_agent/app/config.h"
 #include "node_agent/base/event_loop.h"
@@ -113,6 +114,7 @@ class Agent {
   std::unique_ptr<RpcServer> admin_server_;
   LoopDelay loop_delay_;
   std::unique_ptr<AgentEndpoints> endpoints_;
+  std::unique_ptr<BundleEndpoint> bundle_endpoint_;  // null: not served
   Status endpoint_problem_;                          // of the last reload
   std::unique_ptr<Clock::Alarm> readiness_alarm_;
   bool ready_ = true;                             // as it was last told

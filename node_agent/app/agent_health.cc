@@ -97,12 +97,13 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   }
   if (!sources.endpoints.ok()) {
     findings.push_back({"configuration", HealthLevel::kDegraded, std::string(Message(sources.endpoints)),
-                        "repair it and reload; neither metrics nor health is served meanwhile"});
+                        "repair it and reload; not all of metrics, health and bundle are served meanwhile"});
   }
   for (const std::string& problem : sources.registry.problems()) {
     findings.push_back({"registry", HealthLevel::kDegraded, problem,
                         "repair it (lanyard registry check); until then the last good state is in force"});
   }
+  Add(findings, "bundle_endpoint", sources.bundle_endpoint, "see the files of endpoints.bundle, or identity_source");
   for (HealthReport& problem : sources.foreign.problems()) {
     Add(findings, "federation", std::move(problem),
         "put a good SPIFFE bundle document there, in one step; it is read by itself");

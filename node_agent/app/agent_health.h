@@ -37,6 +37,7 @@ struct HealthSources {
   const std::vector<std::string>& waiting_for_restart;  // keys of the configuration
   const std::vector<std::string>& broken_config;        // "file:line:column: …" of the last reload
   const Status& endpoints;
+  const HealthReport bundle_endpoint;
   const RpcServer* workload;  // null until it serves
   const LookStats& looks;
 };

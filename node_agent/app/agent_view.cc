@@ -14,9 +14,10 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 }  // namespace
 
 std::vector<HealthFinding> Agent::Findings() const {
-  return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, *state_, *audit_, source_,
-                          waiting_for_restart_, broken_config_, endpoint_problem_, workload_server_.get(),
-                          workload_.caller.look_stats});
+  return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, *state_,
+                          *audit_, source_, waiting_for_restart_, broken_config_, endpoint_problem_,
+                          bundle_endpoint_ != nullptr ? bundle_endpoint_->health() : HealthReport{},
+                          workload_server_.get(), workload_.caller.look_stats});
 }
 
 Readiness Agent::ReadinessNow() const {
@@ -38,8 +39,8 @@ WallTime Agent::RegistryGood() const {
 
 std::string Agent::MetricsPage() const {
   std::map<std::string, HealthLevel> health;
-  for (const char* component : {"attestors", "audit", "configuration", "crl", "federation", "identity_source", "listener", "record",
-                                "registry", "state", "svid_cache"})
+  for (const char* component : {"attestors", "audit", "bundle_endpoint", "configuration", "crl", "federation",
+                                "identity_source", "listener", "record", "registry", "state", "svid_cache"})
     health[component] = HealthLevel::kGood;
   for (const HealthFinding& finding : Findings())
     health[finding.component] = std::max(health[finding.component], finding.level);

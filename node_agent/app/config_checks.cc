@@ -84,6 +84,7 @@ class Agreement {
     CheckAuditPaths();
     CheckGivenIssuer();
     CheckForeignBundles();
+    CheckBundleEndpoint();
     CheckLifetimes();
   }
 
@@ -200,6 +201,12 @@ class Agreement {
       KeepOutOfWorkloadDirectory(file.path, {"federation", "trust_domains", file.trust_domain.name(), "bundle_path"},
                                  "bundle_path");
     }
+  }
+
+  void CheckBundleEndpoint() {
+    const BundleEndpointConfig& bundle = config_.endpoints.bundle;
+    if (!bundle.cert.empty()) KeepOutOfWorkloadDirectory(bundle.cert, {"endpoints", "bundle", "cert"}, "cert");
+    if (!bundle.key.empty()) KeepOutOfWorkloadDirectory(bundle.key, {"endpoints", "bundle", "key"}, "key");
   }
 
   // The next root signs from five sixths of a root's life on, so an SVID of at most a sixth never outlives its root.

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "node_agent/app/config_checks.h"
+
 namespace lanyard {
 namespace {
 
@@ -14,18 +16,45 @@ Result<std::optional<HttpAddress>> ReadAddress(const YamlNode& node) {
   return std::optional<HttpAddress>(*std::move(address));
 }
 
+// Empty: none.
+Result<std::string> ReadFilePath(const YamlNode& node) {
+  ASSIGN_OR_RETURN(std::string text, node.AsString());
+  if (text.empty()) return text;
+  return CheckAbsolutePath(node);
+}
+
+template <class T>
+void Set(const YamlNode& map, std::string_view key, T& target, Result<T> (*read)(const YamlNode&), YamlErrors& errors) {
+  const YamlNode* node = map.Find(key);
+  if (node == nullptr) return;
+  if (auto value = errors.Take(read(*node))) target = *std::move(value);
+}
+
+BundleEndpointConfig ReadBundleEndpoint(const YamlNode& node, YamlErrors& errors) {
+  BundleEndpointConfig bundle;
+  if (!errors.Add(node.RequireKnownKeys({"address", "cert", "key"}))) return bundle;
+  Set(node, "address", bundle.address, ReadAddress, errors);
+  Set(node, "cert", bundle.cert, ReadFilePath, errors);
+  Set(node, "key", bundle.key, ReadFilePath, errors);
+  if (bundle.cert.empty() != bundle.key.empty())
+    errors.Add(
+        node.Fail("cert and key belong together; leave both out to serve with an X.509-SVID of the agent's own"));
+  return bundle;
+}
+
 }  // namespace
 
 EndpointsConfig ReadEndpoints(const YamlNode& node, YamlErrors& errors) {
   EndpointsConfig endpoints;
-  const auto read = [&](std::string_view key, std::optional<HttpAddress>& target) {
-    const YamlNode* address = node.Find(key);
-    if (address == nullptr) return;
-    if (auto value = errors.Take(ReadAddress(*address))) target = *std::move(value);
-  };
-  errors.Add(node.RequireKnownKeys({"metrics", "health"}, {"authzen", "ext_authz", "bundle", "broker"}));
-  read("metrics", endpoints.metrics);
-  read("health", endpoints.health);
+  errors.Add(node.RequireKnownKeys({"metrics", "health", "bundle"}, {"authzen", "ext_authz", "broker"}));
+  Set(node, "metrics", endpoints.metrics, ReadAddress, errors);
+  Set(node, "health", endpoints.health, ReadAddress, errors);
+  const YamlNode* bundle = node.Find("bundle");
+  if (bundle == nullptr) return endpoints;
+  endpoints.bundle = ReadBundleEndpoint(*bundle, errors);
+  const auto& address = endpoints.bundle.address;
+  if (address && address->port != 0 && (address == endpoints.metrics || address == endpoints.health))
+    errors.Add(bundle->Fail("{} is the address of another endpoint, which does not speak TLS", address->str()));
   return endpoints;
 }
 

@@ -95,6 +95,13 @@ endpoints:
   metrics: {metrics}
   # GET /live and /ready
   health: {health}
+  # GET / over HTTPS: the SPIFFE bundle document of this trust domain, for others that federate with it
+  bundle:
+    address: ""
+    # PEM files of a certificate that those others trust; without them an X.509-SVID of the agent's own,
+    # spiffe://example.org/lanyard/bundle-endpoint
+    cert: ""
+    key: ""
 
 # Other trust domains, whose members those entries are to believe that name them in federates_with.
 federation:

@@ -47,6 +47,7 @@ const std::vector<Setting>& Settings() {
       LANYARD_SETTING(Takes::kEffectAtOnce, audit.keep_files),
       LANYARD_SETTING(Takes::kEffectAtOnce, endpoints.metrics),
       LANYARD_SETTING(Takes::kEffectAtOnce, endpoints.health),
+      LANYARD_SETTING(Takes::kEffectAtOnce, endpoints.bundle),
       LANYARD_SETTING(Takes::kEffectAtOnce, federation.trust_domains),
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_caller.connections),
       LANYARD_SETTING(Takes::kEffectAtOnce, limits.per_caller.connections_per_second),

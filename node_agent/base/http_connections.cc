@@ -21,6 +21,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 constexpr size_t kLongestHead = 8192;
 constexpr size_t kLongestTarget = 1024;
 constexpr size_t kLongestLeftover = 65536;  // of a request that is answered already
+constexpr size_t kLongestReply = 65536;     // of a filter, while the client does not read
 constexpr milliseconds kGoodbye{1000};      // for the client to close first
 constexpr milliseconds kPauseWithoutFds{100};
 constexpr milliseconds kGrace{20};  // for a new client to send its request, however many wait for its place
@@ -36,21 +37,26 @@ struct Connection {
   SteadyTime deadline;
   std::string in;
   std::string method;
-  std::string out;
-  size_t done = 0;  // bytes of `out` sent; when closing, bytes thrown away
+  std::string out;  // for the socket
+  size_t sent = 0;  // bytes of it
+  size_t thrown_away = 0;
+  std::unique_ptr<HttpFilter> filter;
+
+  bool all_sent() const { return sent == out.size(); }
 };
 
-short EventsOf(Phase phase) {
-  switch (phase) {
+short EventsOf(const Connection& connection) {
+  const short writing = connection.all_sent() ? 0 : POLLOUT;
+  switch (connection.phase) {
     case Phase::kReading:
+      return static_cast<short>(POLLIN | writing);
     case Phase::kClosing:
       return POLLIN;
     case Phase::kWriting:
-      return POLLOUT;
     case Phase::kAnswering:
       break;
   }
-  return 0;  // errors and hang-ups are told anyway
+  return writing;  // errors and hang-ups are told anyway
 }
 
 // RFC 9112 §3: method, target and version, with one space between them and nothing else.
@@ -81,11 +87,13 @@ struct HttpConnections::Mailbox {
 
 class HttpConnections::Thread {
  public:
-  Thread(UniqueFd listener, std::shared_ptr<Mailbox> mailbox, HttpLimits limits, OnRequest on_request)
+  Thread(UniqueFd listener, std::shared_ptr<Mailbox> mailbox, HttpLimits limits, OnRequest on_request,
+         HttpFilterFactory filters)
       : listener_(std::move(listener)),
         mailbox_(std::move(mailbox)),
         limits_(limits),
-        on_request_(std::move(on_request)) {}
+        on_request_(std::move(on_request)),
+        filters_(std::move(filters)) {}
 
   void Run() {
     while (TakeMail()) {
@@ -93,7 +101,7 @@ class HttpConnections::Thread {
       const bool room = MayAccept();
       std::vector<pollfd> polled{{mailbox_->wake.get(), POLLIN, 0}, {room ? listener_.get() : -1, POLLIN, 0}};
       for (const Connection& connection : connections_)
-        polled.push_back({connection.fd.get(), EventsOf(connection.phase), 0});
+        polled.push_back({connection.fd.get(), EventsOf(connection), 0});
       if (poll(polled.data(), polled.size(), WaitTime(room)) < 0) continue;  // EINTR
       if (polled[0].revents != 0) {
         eventfd_t ignored = 0;
@@ -178,10 +186,15 @@ class HttpConnections::Thread {
         if (errno == EINTR || errno == ECONNABORTED) continue;
         return;
       }
+      std::unique_ptr<HttpFilter> filter;
+      if (filters_ && (filter = filters_()) == nullptr) continue;
       if (connections_.size() >= limits_.connections) connections_.erase(Replaceable());
       const SteadyTime now = Now();
-      connections_.push_back(
-          {.id = ++last_id_, .fd = std::move(fd), .accepted = now, .deadline = now + limits_.each_phase});
+      connections_.push_back({.id = ++last_id_,
+                              .fd = std::move(fd),
+                              .accepted = now,
+                              .deadline = now + limits_.each_phase,
+                              .filter = std::move(filter)});
     }
   }
 
@@ -189,9 +202,10 @@ class HttpConnections::Thread {
   bool Advance(Connection& connection, short events) {
     switch (connection.phase) {
       case Phase::kReading:
-        return Read(connection);
+        if (!Flush(connection)) return false;
+        return (events & ~POLLOUT) == 0 || Read(connection);
       case Phase::kAnswering:
-        return (events & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+        return (events & (POLLERR | POLLHUP | POLLNVAL)) == 0 && Flush(connection);
       case Phase::kWriting:
         return Write(connection);
       case Phase::kClosing:
@@ -200,8 +214,8 @@ class HttpConnections::Thread {
     char bytes[4096];
     const ssize_t got = recv(connection.fd.get(), bytes, sizeof(bytes), 0);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
-    connection.done += static_cast<size_t>(got);
-    return got > 0 && connection.done < kLongestLeftover;
+    connection.thrown_away += static_cast<size_t>(got);
+    return got > 0 && connection.thrown_away < kLongestLeftover;
   }
 
   bool Read(Connection& connection) {
@@ -209,8 +223,15 @@ class HttpConnections::Thread {
     const ssize_t got = recv(connection.fd.get(), bytes, sizeof(bytes), 0);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
     if (got == 0) return false;
+    const std::string_view wire(bytes, static_cast<size_t>(got));
     const size_t seen = connection.in.size();
-    connection.in.append(bytes, static_cast<size_t>(got));
+    if (connection.filter == nullptr) {
+      connection.in.append(wire);
+    } else {
+      const Status received = connection.filter->Receive(wire, connection.in, connection.out);
+      if (!Flush(connection) || connection.out.size() > kLongestReply) return false;
+      if (connection.in.size() == seen) return received.ok();  // else the end came with the request
+    }
     const size_t line_end = connection.in.find("\r\n");
     if (std::min(line_end, connection.in.size()) > kLongestTarget)
       return Send(connection, PlainAnswer("414 URI Too Long", "the request's first line is too long"));
@@ -240,22 +261,33 @@ class HttpConnections::Thread {
     connection.phase = Phase::kWriting;
     connection.deadline = Now() + limits_.each_phase;
     connection.in = {};
-    connection.out = std::move(answer);
+    if (connection.filter == nullptr) {
+      connection.out += answer;
+    } else if (!connection.filter->SendLast(answer, connection.out).ok()) {
+      return false;
+    }
     return Write(connection);
   }
 
-  bool Write(Connection& connection) {
-    while (connection.done < connection.out.size()) {
-      const ssize_t sent = send(connection.fd.get(), connection.out.data() + connection.done,
-                                connection.out.size() - connection.done, MSG_NOSIGNAL);
+  // Sends what the socket takes. False when it is broken.
+  static bool Flush(Connection& connection) {
+    while (!connection.all_sent()) {
+      const ssize_t sent = send(connection.fd.get(), connection.out.data() + connection.sent,
+                                connection.out.size() - connection.sent, MSG_NOSIGNAL);
       if (sent < 0) return errno == EAGAIN || errno == EINTR;
-      connection.done += static_cast<size_t>(sent);
+      connection.sent += static_cast<size_t>(sent);
     }
+    connection.out = {};
+    connection.sent = 0;
+    return true;
+  }
+
+  bool Write(Connection& connection) {
+    if (!Flush(connection)) return false;
+    if (!connection.all_sent()) return true;
     // A close now, with bytes of the client still unread, would be a reset and could take the answer away from it.
     connection.phase = Phase::kClosing;
     connection.deadline = Now() + std::min(kGoodbye, limits_.each_phase);
-    connection.out = {};
-    connection.done = 0;
     return shutdown(connection.fd.get(), SHUT_WR) == 0;
   }
 
@@ -263,14 +295,17 @@ class HttpConnections::Thread {
   const std::shared_ptr<Mailbox> mailbox_;
   const HttpLimits limits_;
   const OnRequest on_request_;
+  const HttpFilterFactory filters_;
   std::list<Connection> connections_;  // in the order in which they came
   uint64_t last_id_ = 0;
   SteadyTime accept_from_{};
 };
 
-HttpConnections::HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request)
+HttpConnections::HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request,
+                                 HttpFilterFactory filters)
     : mailbox_(std::make_shared<Mailbox>(std::move(wake))),
-      thread_([run = std::make_unique<Thread>(std::move(listener), mailbox_, limits, std::move(on_request))] {
+      thread_([run = std::make_unique<Thread>(std::move(listener), mailbox_, limits, std::move(on_request),
+                                              std::move(filters))] {
         NameThisThread("http");
         run->Run();
       }) {}

@@ -4,7 +4,8 @@
 // a whole, so that a client that sends or reads byte by byte holds a connection for that time and nothing else. Each
 // connection carries one request. When all places are taken, the one that has been sending its request for the longest
 // is closed: an honest client sends a request at once. Bodies are never read; what is answered decides elsewhere, and
-// an answer that does not come in time is 503.
+// an answer that does not come in time is 503. With a filter (TLS) the handshake counts as part of the request, and a
+// connection whose filter reports an error is closed.
 //
 // Failure: what is no plain request line is 400, a long head 431, a long target 414, a slow one 408; without file
 // descriptors accepting pauses for a moment.
@@ -21,6 +22,7 @@
 #include <thread>
 
 #include "node_agent/base/fd.h"
+#include "node_agent/base/http_filter.h"
 #include "node_agent/base/status.h"
 
 namespace lanyard {
@@ -38,7 +40,8 @@ class HttpConnections {
   using OnRequest = std::function<void(std::string request_line, Answer answer)>;
 
   // Takes over a listening, non-blocking socket.
-  HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request);
+  HttpConnections(UniqueFd listener, UniqueFd wake, HttpLimits limits, OnRequest on_request,
+                  HttpFilterFactory filters = nullptr);
   ~HttpConnections();
 
   // A complete answer of a status, for what never reaches a handler. `method` HEAD leaves the body out.

@@ -155,7 +155,7 @@ class HttpServer::Protocol : private httplib::Server {
 };
 
 HttpServer::HttpServer(EventLoop& loop, HttpAddress address, UniqueFd listener, UniqueFd wake, HttpRoutes routes,
-                       HttpLimits limits)
+                       HttpLimits limits, HttpFilterFactory filters)
     : address_(std::move(address)), protocol_(std::make_shared<Protocol>(std::move(routes))) {
   auto ask = [&loop, weak = std::weak_ptr(protocol_), unanswered = std::make_shared<std::atomic<int>>(0)](
                  std::string line, HttpConnections::Answer answer) {
@@ -168,19 +168,20 @@ HttpServer::HttpServer(EventLoop& loop, HttpAddress address, UniqueFd listener, 
       if (const auto protocol = weak.lock()) answer(protocol->Respond(line));
     });
   };
-  connections_ = std::make_unique<HttpConnections>(std::move(listener), std::move(wake), limits, std::move(ask));
+  connections_ = std::make_unique<HttpConnections>(std::move(listener), std::move(wake), limits, std::move(ask),
+                                                   std::move(filters));
 }
 
 HttpServer::~HttpServer() = default;
 
 Result<std::unique_ptr<HttpServer>> HttpServer::Start(EventLoop& loop, const HttpAddress& address, HttpRoutes routes,
-                                                      HttpLimits limits) {
+                                                      HttpLimits limits, HttpFilterFactory filters) {
   ASSIGN_OR_RETURN(UniqueFd listener, Listen(address));
   ASSIGN_OR_RETURN(const uint16_t port, PortOf(listener.get()));
   UniqueFd wake(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) return ErrnoStatus(errno, fmt::format("make an eventfd for the server on {}", address.str()));
   return std::unique_ptr<HttpServer>(new HttpServer(loop, {.ip = address.ip, .port = port}, std::move(listener),
-                                                    std::move(wake), std::move(routes), limits));
+                                                    std::move(wake), std::move(routes), limits, std::move(filters)));
 }
 
 std::string HttpAddress::str() const {

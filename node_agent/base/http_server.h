@@ -50,9 +50,10 @@ inline constexpr int kMostUnanswered = 256;
 
 class HttpServer {
  public:
-  // Listens at once; answers as soon as the loop runs. AlreadyExists when the port is taken.
+  // Listens at once; answers as soon as the loop runs. With `filters` it speaks what they do, e.g. TLS; they are called
+  // on another thread until the destructor has returned. AlreadyExists when the port is taken.
   static Result<std::unique_ptr<HttpServer>> Start(EventLoop& loop, const HttpAddress& address, HttpRoutes routes,
-                                                   HttpLimits limits = {});
+                                                   HttpLimits limits = {}, HttpFilterFactory filters = nullptr);
   ~HttpServer();
 
   // With the port that was given, when 0 was asked for.
@@ -62,7 +63,7 @@ class HttpServer {
  private:
   class Protocol;
   HttpServer(EventLoop& loop, HttpAddress address, UniqueFd listener, UniqueFd wake, HttpRoutes routes,
-             HttpLimits limits);
+             HttpLimits limits, HttpFilterFactory filters);
 
   const HttpAddress address_;
   std::shared_ptr<Protocol> protocol_;

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <set>
 
+#include "node_agent/registry/reserved_ids.h"
+
 namespace lanyard {
 namespace {
 
@@ -115,6 +117,7 @@ Result<SpiffeId> ReadAgentId(const YamlNode& node, const TrustDomain& trust_doma
   if (!id.ok()) return node.At(id.status());
   if (!id->MemberOf(trust_domain)) return node.Fail("{} is not in the trust domain {}", id->str(), trust_domain.name());
   if (id->path().empty()) return node.Fail("{} has no path: it names the trust domain, not a workload", id->str());
+  if (id->path() == kBundleEndpointPath) return node.Fail("{} is the agent's own, for its bundle endpoint", id->str());
   if (fmt::format("{}/", id->path()).find("/task/") != std::string::npos) {
     return node.Fail("{} has a path segment 'task', which is reserved for tasks", id->str());
   }

@@ -73,6 +73,15 @@ void CheckLimits(const Config& config) {
     const auto again = ParseHttpAddress(endpoint->str());
     Require(again.ok() && *again == *endpoint);
   }
+  const BundleEndpointConfig& bundle = config.endpoints.bundle;
+  Require(bundle.cert.empty() == bundle.key.empty());
+  for (const std::string& path : {bundle.cert, bundle.key}) {
+    if (!path.empty()) CheckPath(path, SIZE_MAX);
+  }
+  for (const ForeignBundleFile& file : config.federation.trust_domains) {
+    Require(file.trust_domain != config.trust_domain);
+    CheckPath(file.path, SIZE_MAX);
+  }
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->audit.keep_files, defaults.audit.keep_files);
   EXPECT_EQ(example->endpoints.metrics, defaults.endpoints.metrics);
   EXPECT_EQ(example->endpoints.health, defaults.endpoints.health);
+  EXPECT_EQ(example->endpoints.bundle, defaults.endpoints.bundle);
   EXPECT_EQ(example->federation, defaults.federation);
   EXPECT_EQ(example->log.level, defaults.log.level);
   EXPECT_EQ(example->log.format, defaults.log.format);
@@ -88,6 +89,10 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "endpoints",
                           "metrics",
                           "health",
+                          "bundle",
+                          "address",
+                          "cert",
+                          "key",
                           "federation",
                           "trust_domains",
                           "bundle_path",

@@ -75,6 +75,7 @@ TEST(ConfigReloadTest, EveryKeyIsEitherTakenOverOrNamed) {
                            "audit: {keep_files: 1}\n",
                            "endpoints: {metrics: \"\"}\n",
                            "endpoints: {health: \"\"}\n",
+                           "endpoints: {bundle: {address: \"127.0.0.1:8443\"}}\n",
                            "federation: {trust_domains: {partner.example: {bundle_path: /srv/p.json}}}\n",
                            "limits: {per_caller: {connections: 7}}\n",
                            "limits: {per_caller: {connections_per_second: 7}}\n",

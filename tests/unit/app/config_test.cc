@@ -156,7 +156,7 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("limits:\n  crl_push_interval: 1s\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("state:\n  etcd: {}\n"), ElementsAre(At("3:3", "not supported yet")));
-  for (const std::string key : {"authzen", "ext_authz", "bundle", "broker"}) {
+  for (const std::string key : {"authzen", "ext_authz", "broker"}) {
     EXPECT_THAT(ErrorsOfRest("endpoints:\n  " + key + ": x\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
 }

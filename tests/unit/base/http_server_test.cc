@@ -51,14 +51,14 @@ class Client {
 
 class HttpServerTest : public testing::Test {
  protected:
-  void Serve(HttpLimits limits = {}) {
+  void Serve(HttpLimits limits = {}, HttpFilterFactory filters = nullptr) {
     HttpRoutes routes;
     routes["/metrics"] = [this] {
       EXPECT_TRUE(loop_.OnLoopThread());
       ++asked_;
       return HttpResponse{.status = status_, .content_type = "text/plain; version=0.0.4", .body = body_};
     };
-    auto server = HttpServer::Start(loop_, {.ip = "127.0.0.1"}, std::move(routes), limits);
+    auto server = HttpServer::Start(loop_, {.ip = "127.0.0.1"}, std::move(routes), limits, std::move(filters));
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -98,6 +98,53 @@ TEST_F(HttpServerTest, AnswersWithWhatTheHandlerSaysAndCloses) {
   EXPECT_THAT(answer, HasSubstr("Connection: close\r\n"));
   EXPECT_THAT(answer, EndsWith("\r\n\r\nlanyard_up 1\n"));
   EXPECT_THAT(answer, Not(HasSubstr("Server:")));
+}
+
+// Says "ho" to the first byte, as in a handshake; each later byte is sent with its lowest bit turned over.
+class TurningFilter : public HttpFilter {
+ public:
+  Status Receive(std::string_view wire, std::string& plain, std::string& reply) override {
+    if (!std::exchange(greeted_, true)) {
+      reply += "ho";
+      if (wire.front() == '!') return Error(StatusCode::kInvalidArgument, "not like that");
+      wire.remove_prefix(1);
+    }
+    for (const char byte : wire) plain.push_back(static_cast<char>(byte ^ 1));
+    return OkStatus();
+  }
+  Status SendLast(std::string_view plain, std::string& wire) override {
+    for (const char byte : plain) wire.push_back(static_cast<char>(byte ^ 1));
+    return OkStatus();
+  }
+
+ private:
+  bool greeted_ = false;
+};
+
+std::string Turned(std::string text) {
+  for (char& byte : text) byte = static_cast<char>(byte ^ 1);
+  return text;
+}
+
+TEST_F(HttpServerTest, AFilterStandsBetweenTheSocketAndHttp) {
+  Serve({}, [] { return std::make_unique<TurningFilter>(); });
+  const std::string answer = Ask("*" + Turned(std::string(kGet)));
+  EXPECT_THAT(answer, StartsWith("ho"));
+  EXPECT_THAT(Turned(answer.substr(2)), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(Turned(answer.substr(2)), EndsWith("lanyard_up 1\n"));
+  EXPECT_THAT(Turned(Ask("*" + Turned("garbage\r\n\r\n"))).substr(2), StartsWith("HTTP/1.1 400 "));
+}
+
+TEST_F(HttpServerTest, AFilterThatReportsAnErrorEndsTheConnectionAfterItsLastWord) {
+  Serve({}, [] { return std::make_unique<TurningFilter>(); });
+  EXPECT_EQ(Ask("!" + Turned(std::string(kGet))), "ho");
+  EXPECT_EQ(asked_, 0);
+}
+
+TEST_F(HttpServerTest, WithoutTheFilterThatItNeedsAConnectionIsClosed) {
+  Serve({}, [] { return nullptr; });
+  EXPECT_EQ(Ask(kGet), "");
+  EXPECT_EQ(asked_, 0);
 }
 
 TEST_F(HttpServerTest, AnswersHeadWithoutABody) {

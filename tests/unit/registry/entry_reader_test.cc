@@ -158,6 +158,13 @@ TEST(EntryReaderTest, ReservesThePathSegmentTask) {
   }
 }
 
+// The attack: whoever had it could show other trust domains another bundle as ours.
+TEST(EntryReaderTest, NobodyMayHaveTheIdentityOfTheBundleEndpoint) {
+  EXPECT_THAT(ErrorOf(WithId("spiffe://example.org/lanyard/bundle-endpoint")),
+              AllOf(StartsWith("f.yaml:2:3: "), HasSubstr("the agent's own")));
+  EXPECT_TRUE(Read(WithId("spiffe://example.org/lanyard/bundle-endpoint-client")).ok());
+}
+
 TEST(EntryReaderTest, KeepsRoomForTheIdOfATaskBelowTheId) {
   const std::string prefix = "spiffe://example.org/";
   const size_t most = 2048 - std::string("/task/0191d2a0-0000-7000-8000-000000000000").size();
