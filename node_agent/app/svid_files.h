@@ -39,7 +39,7 @@ class SvidFiles {
   SecretBytes key_;
   SecretBytes key_and_chain_;
   std::string bundle_;
-  std::string crls_;  // empty without any
+  std::string crls_;                                                // empty without any
   std::vector<std::pair<std::string, std::string>> trust_bundles_;  // name, PEM
   std::vector<std::string> left_out_;
 };

@@ -82,7 +82,8 @@ void CheckRecord(FuzzInput input) {
   const AuditLine read = CheckLine(line, place);
   Require(read.kind == AuditKindName(record.kind) && !read.checkpoint);
   const bool names_all = !record.serial.empty() && !record.authority.empty() && !record.spiffe_id.empty();
-  Require(read.issued.has_value() == (IsIssueKind(AuditKindName(record.kind)) && names_all && record.not_after.has_value()));
+  Require(read.issued.has_value() ==
+          (IsIssueKind(AuditKindName(record.kind)) && names_all && record.not_after.has_value()));
   if (read.issued) Require(read.issued->not_after == *record.not_after);
   AuditRecord cut = record;
   CutAuditRecord(cut);
