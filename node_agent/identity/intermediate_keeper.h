@@ -37,7 +37,7 @@ class IntermediateKeeper final : public CaKeeper {
   static Result<std::unique_ptr<IntermediateKeeper>> Start(CaOptions options, EventLoop& loop, Clock& clock);
 
   IdentitySource& source() override { return ca_; }
-  std::vector<Issuer> issuers() const override { return {*issuer_}; }
+  std::vector<Issuer> issuers() const override { return {given_->issuer}; }
   void Rotate(Done done) override;
   void Reload() override;
   std::vector<AuthorityInfo> Show() const override;
