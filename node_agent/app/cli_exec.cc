@@ -87,7 +87,7 @@ class ExecSession {
         const FetchedSvid* chosen = Choose(*fetched);
         if (chosen == nullptr)
           return console_.Fail(kExitDenied, fmt::format("exec: denied: this process may not be {}", wanted_->str()));
-        if (const Status shown = Show(*chosen, fetched->federated); !shown.ok())
+        if (const Status shown = Show(*chosen, *fetched); !shown.ok())
           return console_.Fail(Annotate(shown, "exec"));
       }
     }
@@ -130,8 +130,8 @@ class ExecSession {
   }
 
   // Puts it into the files; tells the program when something in them has changed.
-  Status Show(const FetchedSvid& fetched, const BundleSet& federated) {
-    ASSIGN_OR_RETURN(SvidFiles made, SvidFiles::Make(fetched, federated));
+  Status Show(const FetchedSvid& chosen, const FetchedSvids& fetched) {
+    ASSIGN_OR_RETURN(SvidFiles made, SvidFiles::Make(chosen, fetched));
     std::string content;
     for (const FileOfSet& file : made.files()) {
       if ((file.mode & 044) != 0)
@@ -140,7 +140,7 @@ class ExecSession {
     to_write_.reset();
     if (shown_until_ && content == shown_) return OkStatus();
     if (Status written = directory_->Write(made.files()); !written.ok()) {
-      to_write_.emplace(fetched, federated);
+      to_write_.emplace(chosen, fetched);
       write_again_ = std::chrono::steady_clock::now() + kTryToWriteAgain;
       return written;
     }
@@ -155,7 +155,7 @@ class ExecSession {
     if (const auto* fetched = std::get_if<FetchedSvids>(&event)) {
       const FetchedSvid* chosen = Choose(*fetched);
       if (chosen == nullptr) return Lose(fmt::format("this process may not be {} any more", wanted_->str()));
-      return SayTrouble(Show(*chosen, fetched->federated));
+      return SayTrouble(Show(*chosen, *fetched));
     }
     if (const auto* ended = std::get_if<grpc::Status>(&event)) {
       const CallFailure failure = ExplainWorkloadFailure(*ended, path_);
@@ -170,8 +170,8 @@ class ExecSession {
     if (shown_until_ && std::chrono::system_clock::now() >= *shown_until_)
       TakeAway(fmt::format("it expired at {}", Utc(*shown_until_)));
     if (to_write_ && std::chrono::steady_clock::now() >= write_again_) {
-      const auto [fetched, federated] = *to_write_;
-      SayTrouble(Show(fetched, federated));
+      const auto [chosen, fetched] = *to_write_;
+      SayTrouble(Show(chosen, fetched));
     }
   }
 
@@ -221,7 +221,7 @@ class ExecSession {
   std::optional<ExecChild> child_;                             // once it runs
   std::optional<SystemTime> shown_until_;                      // nothing: the files are not there
   std::string shown_;                                          // what is public of it
-  std::optional<std::pair<FetchedSvid, BundleSet>> to_write_;  // could not be written yet
+  std::optional<std::pair<FetchedSvid, FetchedSvids>> to_write_;  // could not be written yet
   SteadyTime write_again_;
   std::string said_;
 };

@@ -226,25 +226,23 @@ class ConfigReader {
     Set(node, "keep_files", audit.keep_files, ReadCount<0, 1'000'000>);
   }
 
-}
-
   void ReadLog(const YamlNode& node) {
-  errors_.Add(node.RequireKnownKeys({"level", "format"}));
-  Set(node, "level", config_.log.level, [](const YamlNode& level) -> Result<LogLevel> {
-    ASSIGN_OR_RETURN(const std::string name, level.AsString());
-    if (const auto parsed = ParseLogLevel(name)) return *parsed;
-    return level.Fail("unknown log level \"{}\"; valid are debug, info, warn and error", name);
-  });
-  Set(node, "format", config_.log.format, [](const YamlNode& format) -> Result<LogFormat> {
-    ASSIGN_OR_RETURN(const std::string name, format.AsString());
-    if (const auto parsed = ParseLogFormat(name)) return *parsed;
-    return format.Fail("unknown log format \"{}\"; valid are text and json", name);
-  });
-}
+    errors_.Add(node.RequireKnownKeys({"level", "format"}));
+    Set(node, "level", config_.log.level, [](const YamlNode& level) -> Result<LogLevel> {
+      ASSIGN_OR_RETURN(const std::string name, level.AsString());
+      if (const auto parsed = ParseLogLevel(name)) return *parsed;
+      return level.Fail("unknown log level \"{}\"; valid are debug, info, warn and error", name);
+    });
+    Set(node, "format", config_.log.format, [](const YamlNode& format) -> Result<LogFormat> {
+      ASSIGN_OR_RETURN(const std::string name, format.AsString());
+      if (const auto parsed = ParseLogFormat(name)) return *parsed;
+      return format.Fail("unknown log format \"{}\"; valid are text and json", name);
+    });
+  }
 
-Config& config_;
-YamlErrors& errors_;
-std::vector<SourcePosition> unread_;
+  Config& config_;
+  YamlErrors& errors_;
+  std::vector<SourcePosition> unread_;
 };
 
 }  // namespace

@@ -5,8 +5,6 @@ namespace lanyard {
 namespace {
 
 using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::IsEmpty;
 
 TEST(ConfigTest, TakesAGivenIssuerInPlaceOfItsOwnRoots) {
   const Result<Config> config = ParseRest(
