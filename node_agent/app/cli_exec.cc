@@ -87,8 +87,7 @@ class ExecSession {
         const FetchedSvid* chosen = Choose(*fetched);
         if (chosen == nullptr)
           return console_.Fail(kExitDenied, fmt::format("exec: denied: this process may not be {}", wanted_->str()));
-        if (const Status shown = Show(*chosen, *fetched); !shown.ok())
-          return console_.Fail(Annotate(shown, "exec"));
+        if (const Status shown = Show(*chosen, *fetched); !shown.ok()) return console_.Fail(Annotate(shown, "exec"));
       }
     }
     return std::nullopt;
@@ -146,7 +145,7 @@ class ExecSession {
     }
     for (const std::string& name : made.left_out()) Say(fmt::format("the bundle of {} has too long a name", name));
     shown_ = std::move(content);
-    shown_until_ = fetched.svid.not_after();
+    shown_until_ = chosen.svid.not_after();
     if (child_ && signal_ != 0) child_->Signal(signal_);
     return OkStatus();
   }
@@ -218,9 +217,9 @@ class ExecSession {
   std::optional<ChildSignals> signals_;
   std::unique_ptr<SvidFollower> follower_;
   std::deque<SvidFollower::Event> events_;
-  std::optional<ExecChild> child_;                             // once it runs
-  std::optional<SystemTime> shown_until_;                      // nothing: the files are not there
-  std::string shown_;                                          // what is public of it
+  std::optional<ExecChild> child_;                                // once it runs
+  std::optional<SystemTime> shown_until_;                         // nothing: the files are not there
+  std::string shown_;                                             // what is public of it
   std::optional<std::pair<FetchedSvid, FetchedSvids>> to_write_;  // could not be written yet
   SteadyTime write_again_;
   std::string said_;

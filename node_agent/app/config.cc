@@ -41,8 +41,6 @@ Result<KeyType> ReadKeyType(const YamlNode& node) {
   return type.ok() ? type : node.At(type.status());
 }
 
-}
-
 // Reads one section after the other; goes on after errors, which it gathers.
 class ConfigReader {
  public:
