@@ -19,7 +19,7 @@ namespace {
 constexpr size_t kMaxWaiting = 16'384;  // records that nobody has answered yet, of 16 KiB at most; more are refused
 constexpr size_t kMaxBatch = 2'048;
 constexpr size_t kMaxOldLines = 10'000;
-constexpr size_t kGathered = 64;  // records that nobody waits for, at most, until they are written all the same
+constexpr size_t kGathered = 64;  // ends of streams, at most, until they are written all the same
 constexpr std::chrono::milliseconds kGatherFor{50};
 constexpr std::chrono::seconds kSyncInterval{1};
 constexpr std::chrono::seconds kStuckAfter{10};    // far above what a disk takes that only has much to do
@@ -134,7 +134,8 @@ class FileAuditLog : public AuditLog {
     if (waiting_++ == 0) waiting_since_ = clock_.MonoNow();
     {
       std::lock_guard lock(mutex_);
-      const bool may_wait = job.kind == JobKind::kRecord && !job.entry.done && jobs_.size() < kGathered;
+      const bool may_wait = job.kind == JobKind::kRecord && job.entry.record.kind == AuditKind::kRelease &&
+                            !job.entry.done && jobs_.size() < kGathered;
       jobs_.push_back(std::move(job));
       if (may_wait && gathering_) return;
       urgent_ = true;
@@ -218,8 +219,8 @@ class FileAuditLog : public AuditLog {
       {
         std::unique_lock lock(mutex_);
         const auto has_work = [this] { return stop_ || urgent_ || new_options_; };
-        // What nobody waits for (the end of a stream) is written with what comes next, which in a busy agent is soon:
-        // half as many wakes and writes.
+        // The end of a stream, for whose record nobody waits, is written with what comes next, which in a busy agent is
+        // soon: half as many wakes and writes.
         gathering_ = true;
         wake_.wait_for(lock, kGatherFor, has_work);
         gathering_ = false;

@@ -232,7 +232,7 @@ class OperatorRecordTest(NodeTest):
 
     def test_a_registry_that_cannot_be_read_stays_on_record_as_what_was_in_force(self):
         node, log = self.running()
-        before = log.one(kind='registry')
+        before = log.wait(kind='registry')
         node.register('entries:\n  - spiffe_id: spiffe://example.org/me\n    selectors: [no-colon]\n')
         node.hang_up()
         log.wait(kind='config', action='reload')
