@@ -17,7 +17,7 @@ build_packages=(
   libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev
 )
 test_packages=(
-  git libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
+  git curl libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
