@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "pki/hex.h"
+
 namespace lanyard {
 
 using TimePoint = std::chrono::system_clock::time_point;
@@ -21,9 +23,7 @@ bool SetTime(ASN1_TIME* field, TimePoint time) {
 }
 
 std::string IntegerHex(const ASN1_INTEGER* number) {
-  std::string hex = (ASN1_STRING_type(number) & V_ASN1_NEG) != 0 ? "-" : "";
-  for (const char c : View(number)) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return hex;
+  return ((ASN1_STRING_type(number) & V_ASN1_NEG) != 0 ? "-" : "") + Hex(View(number));
 }
 
 Result<std::string> NameDer(const X509_NAME* name) {

@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include "pki/hex.h"
 #include "pki/openssl_ptr.h"
 
 namespace lanyard {
@@ -28,13 +29,7 @@ Result<std::string> Sha256::FinishHex() {
   if (!state_->good || EVP_DigestFinal_ex(state_->context.get(), digest, &length) != 1)
     return OpenSslError("compute SHA-256");
   state_->good = false;
-  std::string hex;
-  constexpr char kDigits[] = "0123456789abcdef";
-  for (unsigned int i = 0; i < length; ++i) {
-    hex += kDigits[digest[i] >> 4];
-    hex += kDigits[digest[i] & 15];
-  }
-  return hex;
+  return Hex({reinterpret_cast<const char*>(digest), length});
 }
 
 }  // namespace lanyard

@@ -9,6 +9,7 @@
 #include "pki/base64.h"
 #include "pki/openssl_ptr.h"
 #include "pki/strict_json.h"
+#include "pki/wrong.h"
 
 namespace lanyard {
 namespace {
@@ -44,11 +45,6 @@ const Curve* CurveOf(const EVP_PKEY* key) {
     if (std::string_view(group) == curve.group || std::string_view(group) == curve.name) return &curve;
   }
   return nullptr;
-}
-
-template <class... Args>
-Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
-  return Error(StatusCode::kInvalidArgument, format, std::forward<Args>(args)...);
 }
 
 Status NoSuchKind() {

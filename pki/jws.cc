@@ -5,17 +5,13 @@
 #include "pki/base64.h"
 #include "pki/jws_signature.h"
 #include "pki/strict_json.h"
+#include "pki/wrong.h"
 
 namespace lanyard {
 namespace {
 
 // RFC 7515 §4.1.2, §4.1.3, §4.1.5, §4.1.6
 constexpr const char* kEmbeddedKeys[] = {"jku", "jwk", "x5u", "x5c"};
-
-template <class... Args>
-Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
-  return Error(StatusCode::kInvalidArgument, format, std::forward<Args>(args)...);
-}
 
 Result<std::string> Decode(std::string_view part, std::string_view what) {
   auto bytes = Base64UrlDecode(part);

@@ -8,16 +8,12 @@
 #include "pki/jws.h"
 #include "pki/strict_json.h"
 #include "pki/token_claims.h"
+#include "pki/wrong.h"
 
 namespace lanyard {
 namespace {
 
 using std::chrono::seconds;
-
-template <class... Args>
-Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
-  return Error(StatusCode::kInvalidArgument, format, std::forward<Args>(args)...);
-}
 
 // RFC 7519 §4.1.3: one string, or an array of strings.
 Result<std::vector<std::string>> AudienceClaim(const nlohmann::json& claims) {

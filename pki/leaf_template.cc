@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "pki/der.h"
+#include "pki/hex.h"
 #include "pki/leaf_profile.h"
 #include "pki/openssl_ptr.h"
 #include "pki/p256.h"
@@ -183,8 +184,7 @@ Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const Privat
   WrittenLeaf leaf{der::Tlv(der::kSequence, signed_part), fixed_fields_};
   leaf.fields.uri_sans = {content.id.str()};
   leaf.fields.dns_sans = content.dns_names;
-  constexpr char kHex[] = "0123456789abcdef";
-  for (const unsigned char byte : serial) leaf.fields.serial_hex += {kHex[byte >> 4], kHex[byte & 0xf]};
+  leaf.fields.serial_hex = Hex(View(serial, sizeof serial));
   leaf.fields.not_before = content.not_before;
   leaf.fields.not_after = content.not_after;
   leaf.fields.subject_key_id = View(key_id, sizeof key_id);

@@ -4,19 +4,16 @@
 
 #include <cmath>
 
+#include "pki/hex.h"
 #include "pki/openssl_ptr.h"
 #include "pki/strict_json.h"
+#include "pki/wrong.h"
 
 namespace lanyard {
 namespace {
 
 constexpr JsonLimits kClaimsLimits{.bytes = kMaxTokenBytes, .depth = 16};
 constexpr double kLastSecond = 253402300799;  // of the year 9999
-
-template <class... Args>
-Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
-  return Error(StatusCode::kInvalidArgument, format, std::forward<Args>(args)...);
-}
 
 }  // namespace
 
@@ -69,13 +66,7 @@ std::int64_t NumericDate(TokenTime time) {
 Result<std::string> RandomTokenId() {
   unsigned char bytes[16];
   if (RAND_bytes(bytes, sizeof bytes) != 1) return OpenSslError("draw a token ID");
-  std::string hex;
-  constexpr char kDigits[] = "0123456789abcdef";
-  for (const unsigned char byte : bytes) {
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
+  return Hex({reinterpret_cast<const char*>(bytes), sizeof bytes});
 }
 
 }  // namespace lanyard

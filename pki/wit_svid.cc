@@ -9,6 +9,7 @@
 #include "pki/jws.h"
 #include "pki/strict_json.h"
 #include "pki/token_claims.h"
+#include "pki/wrong.h"
 
 namespace lanyard {
 namespace {
@@ -16,11 +17,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr std::string_view kType = "wit+jwt";
-
-template <class... Args>
-Status Wrong(fmt::format_string<Args...> format, Args&&... args) {
-  return Error(StatusCode::kInvalidArgument, format, std::forward<Args>(args)...);
-}
 
 struct Confirmation {
   PublicKey key;

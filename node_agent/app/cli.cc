@@ -27,6 +27,13 @@ void AddOutputOption(CLI::App* app, OutputFormat& format) {
       ->default_str("text");
 }
 
+Result<std::optional<SpiffeId>> ReadSpiffeIdOption(const std::string& text) {
+  if (text.empty()) return std::optional<SpiffeId>();
+  Result<SpiffeId> id = SpiffeId::Parse(text);
+  if (!id.ok()) return Annotate(id.status(), "--spiffe-id");
+  return std::optional<SpiffeId>(*std::move(id));
+}
+
 void AddSocketOption(CLI::App* app, std::string& address) {
   app->add_option("--socket", address,
                   "The workload socket, as unix:///path or /path; else $SPIFFE_ENDPOINT_SOCKET, else "

@@ -228,12 +228,8 @@ class ExecSession {
 int RunExec(const ExecOptions& options, const Console& console) {
   const Result<std::string> path = ResolveWorkloadSocket(options.socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  std::optional<SpiffeId> wanted;
-  if (!options.spiffe_id.empty()) {
-    const Result<SpiffeId> id = SpiffeId::Parse(options.spiffe_id);
-    if (!id.ok()) return console.Fail(kExitUsage, fmt::format("--spiffe-id: {}", Message(id.status())));
-    wanted = *id;
-  }
+  const Result<std::optional<SpiffeId>> wanted = ReadSpiffeIdOption(options.spiffe_id);
+  if (!wanted.ok()) return console.Fail(kExitUsage, Message(wanted.status()));
   int signal = 0;
   if (!options.signal.empty()) {
     const Result<int> parsed = ParseSignal(options.signal);
@@ -242,7 +238,7 @@ int RunExec(const ExecOptions& options, const Console& console) {
   }
   if (options.command.empty())
     return console.Fail(kExitUsage, "exec: which program? lanyard exec [OPTIONS] -- CMD [ARGUMENTS]");
-  return ExecSession(options, *path, std::move(wanted), signal, console).Run();
+  return ExecSession(options, *path, *wanted, signal, console).Run();
 }
 
 }  // namespace

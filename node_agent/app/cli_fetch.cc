@@ -108,12 +108,8 @@ Result<FetchedSvids> CheckAndForget(X509SVIDResponse& response, SystemTime now) 
 int RunX509(const FetchOptions& options, const Console& console) {
   const Result<std::string> path = ResolveWorkloadSocket(options.socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  std::optional<SpiffeId> wanted;
-  if (!options.spiffe_id.empty()) {
-    const Result<SpiffeId> id = SpiffeId::Parse(options.spiffe_id);
-    if (!id.ok()) return console.Fail(kExitUsage, fmt::format("--spiffe-id: {}", Message(id.status())));
-    wanted = *id;
-  }
+  const Result<std::optional<SpiffeId>> wanted = ReadSpiffeIdOption(options.spiffe_id);
+  if (!wanted.ok()) return console.Fail(kExitUsage, Message(wanted.status()));
   X509SVIDResponse response;
   const grpc::Status status = ReadFirst(
       *path, options.timeout,
@@ -128,8 +124,8 @@ int RunX509(const FetchOptions& options, const Console& console) {
   const SystemTime now = std::chrono::system_clock::now();
   Result<FetchedSvids> fetched = CheckAndForget(response, now);
   if (!fetched.ok()) return console.Fail(fetched.status());
-  if (wanted) {
-    if (const Status chosen = Choose(*wanted, *fetched); !chosen.ok())
+  if (wanted->has_value()) {
+    if (const Status chosen = Choose(**wanted, *fetched); !chosen.ok())
       return console.Fail(kExitDenied, Message(chosen));
   }
   if (!options.write.empty()) {

@@ -6,9 +6,12 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "node_agent/app/cli.h"
+#include "node_agent/base/status.h"
+#include "pki/spiffe_id.h"
 
 namespace lanyard {
 
@@ -30,6 +33,8 @@ void AddOutputOption(CLI::App* app, OutputFormat& format);
 void AddSocketOption(CLI::App* app, std::string& address);
 // --admin-socket, for verbs of operators
 void AddAdminSocketOption(CLI::App* app, std::string& address);
+// What --spiffe-id says; nothing when it was not given.
+Result<std::optional<SpiffeId>> ReadSpiffeIdOption(const std::string& text);
 // --timeout 10s
 void AddTimeoutOption(CLI::App* app, std::chrono::milliseconds& timeout);
 

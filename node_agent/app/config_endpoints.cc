@@ -3,6 +3,7 @@
 #include <string>
 
 #include "node_agent/app/config_checks.h"
+#include "node_agent/app/config_values.h"
 
 namespace lanyard {
 namespace {
@@ -23,19 +24,12 @@ Result<std::string> ReadFilePath(const YamlNode& node) {
   return CheckAbsolutePath(node);
 }
 
-template <class T>
-void Set(const YamlNode& map, std::string_view key, T& target, Result<T> (*read)(const YamlNode&), YamlErrors& errors) {
-  const YamlNode* node = map.Find(key);
-  if (node == nullptr) return;
-  if (auto value = errors.Take(read(*node))) target = *std::move(value);
-}
-
 BundleEndpointConfig ReadBundleEndpoint(const YamlNode& node, YamlErrors& errors) {
   BundleEndpointConfig bundle;
   if (!errors.Add(node.RequireKnownKeys({"address", "cert", "key"}))) return bundle;
-  Set(node, "address", bundle.address, ReadAddress, errors);
-  Set(node, "cert", bundle.cert, ReadFilePath, errors);
-  Set(node, "key", bundle.key, ReadFilePath, errors);
+  SetValue(node, "address", bundle.address, errors, ReadAddress);
+  SetValue(node, "cert", bundle.cert, errors, ReadFilePath);
+  SetValue(node, "key", bundle.key, errors, ReadFilePath);
   if (bundle.cert.empty() != bundle.key.empty())
     errors.Add(
         node.Fail("cert and key belong together; leave both out to serve with an X.509-SVID of the agent's own"));
@@ -47,8 +41,8 @@ BundleEndpointConfig ReadBundleEndpoint(const YamlNode& node, YamlErrors& errors
 EndpointsConfig ReadEndpoints(const YamlNode& node, YamlErrors& errors) {
   EndpointsConfig endpoints;
   errors.Add(node.RequireKnownKeys({"metrics", "health", "bundle"}, {"authzen", "ext_authz", "broker"}));
-  Set(node, "metrics", endpoints.metrics, ReadAddress, errors);
-  Set(node, "health", endpoints.health, ReadAddress, errors);
+  SetValue(node, "metrics", endpoints.metrics, errors, ReadAddress);
+  SetValue(node, "health", endpoints.health, errors, ReadAddress);
   const YamlNode* bundle = node.Find("bundle");
   if (bundle == nullptr) return endpoints;
   endpoints.bundle = ReadBundleEndpoint(*bundle, errors);

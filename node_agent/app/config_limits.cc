@@ -7,16 +7,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-template <class T, class Read>
-void Set(const YamlNode& map, std::string_view key, T& target, YamlErrors& errors, Read read) {
-  if (const YamlNode* node = map.Find(key)) {
-    if (auto value = errors.Take(read(*node))) target = *value;
-  }
-}
-
 // There is no "unlimited": a limit that nobody can reach is written as a large number.
 void SetCount(const YamlNode& map, std::string_view key, unsigned& target, YamlErrors& errors) {
-  Set(map, key, target, errors, ReadCount<1, 1'000'000>);
+  SetValue(map, key, target, errors, ReadCount<1, 1'000'000>);
 }
 
 void ReadCaller(const YamlNode& node, CallerLimits& limits, YamlErrors& errors) {
@@ -42,10 +35,10 @@ void ReadLimits(const YamlNode& node, LimitsConfig& limits, YamlErrors& errors) 
                                    {"crl_push_interval"}));
   if (const YamlNode* caller = node.Find("per_caller")) ReadCaller(*caller, limits.per_caller, errors);
   if (const YamlNode* identity = node.Find("per_identity")) ReadIdentity(*identity, limits.per_identity, errors);
-  Set(node, "attestation_timeout", limits.attestation_timeout, errors, [](const YamlNode& timeout) {
+  SetValue(node, "attestation_timeout", limits.attestation_timeout, errors, [](const YamlNode& timeout) {
     return ReadDuration<milliseconds>(timeout, milliseconds(10), std::chrono::minutes(1));
   });
-  Set(node, "reattestation_interval", limits.reattestation_interval, errors, [](const YamlNode& interval) {
+  SetValue(node, "reattestation_interval", limits.reattestation_interval, errors, [](const YamlNode& interval) {
     return ReadDuration<milliseconds>(interval, std::chrono::seconds(1), std::chrono::hours(24));
   });
 }

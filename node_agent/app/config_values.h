@@ -1,15 +1,26 @@
-// Values of the configuration that several sections have: durations and counts within bounds.
+// What the readers of the configuration's sections have in common: durations and counts within bounds, and taking a
+// value that may be absent.
 //
 // Thread: any.
 #pragma once
 
 #include <chrono>
+#include <string_view>
+#include <utility>
 
 #include "node_agent/base/duration.h"
 #include "node_agent/base/status.h"
 #include "node_agent/base/yaml.h"
 
 namespace lanyard {
+
+// Where `key` is absent, or its value is an error, which is gathered, the default stays.
+template <class T, class Read>
+void SetValue(const YamlNode& map, std::string_view key, T& target, YamlErrors& errors, Read read) {
+  const YamlNode* node = map.Find(key);
+  if (node == nullptr) return;
+  if (auto value = errors.Take(read(*node))) target = *std::move(value);
+}
 
 // A duration of at least `least` and at most `most`, in whole units of T.
 template <class T>

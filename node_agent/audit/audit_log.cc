@@ -239,10 +239,11 @@ class FileAuditLog : public AuditLog {
       }
       Report report;
       if (!batch.empty()) Timed([&] { WriteBatch(batch, report); });
-      Send(std::move(report));
-      // After the answers: whoever is answered now does not wait for it.
       const auto now = std::chrono::steady_clock::now();
-      if (writer_->unsynced() && (stopping || now >= next_sync)) {
+      const bool sync = writer_->unsynced() && (stopping || now >= next_sync);
+      // Before the sync: whoever is answered now does not wait for it.
+      if (!sync || !batch.empty()) Send(std::move(report));
+      if (sync) {
         Timed([&] { IGNORE_ERROR(writer_->Sync(), "health() tells it"); });
         next_sync = now + kSyncInterval;
         Send({});

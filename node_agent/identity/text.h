@@ -10,15 +10,9 @@
 
 #include "node_agent/base/utc.h"
 #include "pki/certificate.h"
+#include "pki/hex.h"
 
 namespace lanyard {
-
-// Lower case, two digits a byte.
-inline std::string Hex(std::string_view bytes) {
-  std::string text;
-  for (const char byte : bytes) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  return text;
-}
 
 // The certificate's subject key identifier in hex; empty if it has none.
 inline std::string KeyIdHex(const Certificate& certificate) {
