@@ -22,16 +22,21 @@ namespace lanyard {
 template <class Request>
 class AttestedStream : public OneRequestHandler<Request>, private ReattestedStream {
  public:
-  AttestedStream(Call& incoming, CallerServices& services, UpdateHub& hub)
+  AttestedStream(Call& incoming, CallerServices& services, UpdateHub& hub, Shows shows)
       : OneRequestHandler<Request>(incoming),
         caller_(services, incoming),
         hub_(hub),
+        shows_(shows),
         grants_(caller_),
         reattestation_(services, caller_, incoming, *this) {}
 
  protected:
   using OneRequestHandler<Request>::call;
 
+  // What the caller asks for; anything but OK ends the call before it is identified.
+  virtual Status OnAsked(const Request&) { return OkStatus(); }
+  // Those of the identities earned that were asked for. PermissionDenied when there are none.
+  virtual Result<Entries> Choose(Entries earned) { return earned; }
   // Find out the newest state for `entries`, and Offer() it, at once or later.
   virtual void Refresh() = 0;
   const Entries& entries() const { return entries_; }
@@ -54,10 +59,11 @@ class AttestedStream : public OneRequestHandler<Request>, private ReattestedStre
   }
 
  private:
-  void OnRequest(Request) final {
+  void OnRequest(Request request) final {
+    if (Status asked = OnAsked(request); !asked.ok()) return call().Finish(asked);
     caller_.Identify([this](Result<Entries> entries) {
       if (!entries.ok()) return call().Finish(entries.status());
-      subscription_ = hub_.Subscribe([this](Update update) { OnUpdate(update); });
+      subscription_ = hub_.Subscribe(shows_, [this](Update update) { OnUpdate(update); });
       reattestation_.Begin(*entries);
       Show(*std::move(entries));
     });
@@ -66,13 +72,12 @@ class AttestedStream : public OneRequestHandler<Request>, private ReattestedStre
   void OnUpdate(Update update) {
     if (update.registry) reattestation_.OnRegistryChange();
     if (update.svids) reattestation_.OnRenewal();
-    if (subscription_ != nullptr && update.bundle) Refresh();
+    if (subscription_ != nullptr && (update.bundle || update.token_keys)) Refresh();
   }
 
-  void OnEarned(Entries entries) final {
-    if (entries == entries_) return Refresh();
-    caller_.Hold(entries);
-    Show(std::move(entries));
+  void OnEarned(Entries earned) final {
+    if (earned != entries_) caller_.Hold(earned);
+    Show(std::move(earned));
   }
 
   void OnLost(const Status& why) final {
@@ -80,15 +85,23 @@ class AttestedStream : public OneRequestHandler<Request>, private ReattestedStre
     call().Finish(why);
   }
 
-  void Show(Entries entries) {
-    entries_ = std::move(entries);
-    grants_.KeepOnly(entries_);
-    subscription_->SetInterest(entries_);
+  void Show(Entries earned) {
+    Result<Entries> chosen = Choose(std::move(earned));
+    if (!chosen.ok()) {
+      caller_.RecordDenial(chosen.status());
+      return OnLost(chosen.status());
+    }
+    if (*chosen != entries_) {
+      entries_ = *std::move(chosen);
+      grants_.KeepOnly(entries_);
+      subscription_->SetInterest(entries_);
+    }
     Refresh();
   }
 
   Caller caller_;
   UpdateHub& hub_;
+  const Shows shows_;
   Grants grants_;
   Reattestation reattestation_;
   std::unique_ptr<UpdateHub::Subscription> subscription_;

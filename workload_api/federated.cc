@@ -13,10 +13,10 @@ std::vector<TrustDomain> FederatedTrustDomains(std::span<const EntryPtr> entries
   return all;
 }
 
-FederatedX509 FederatedX509Of(std::span<const EntryPtr> entries, const ForeignBundles& foreign) {
-  FederatedX509 federated;
+Federated FederatedOf(std::span<const EntryPtr> entries, const ForeignBundles& foreign, SvidKind kind) {
+  Federated federated;
   for (const TrustDomain& trust_domain : FederatedTrustDomains(entries)) {
-    const uint64_t version = foreign.X509Version(trust_domain);
+    const uint64_t version = foreign.Version(trust_domain, kind);
     if (version == 0) continue;
     federated.bundles.push_back(*foreign.bundles()->Find(trust_domain));
     federated.versions.push_back(version);

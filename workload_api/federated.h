@@ -21,10 +21,10 @@ namespace lanyard {
 // In their order, each once.
 std::vector<TrustDomain> FederatedTrustDomains(std::span<const EntryPtr> entries);
 
-struct FederatedX509 {
-  std::vector<Bundle> bundles;     // each with at least one X.509 authority; in the order of the trust domains
-  std::vector<uint64_t> versions;  // equal ones, equal bundles
+struct Federated {
+  std::vector<Bundle> bundles;     // each with an authority for the kind asked for; in the order of the trust domains
+  std::vector<uint64_t> versions;  // equal ones, equal authorities of that kind
 };
-FederatedX509 FederatedX509Of(std::span<const EntryPtr> entries, const ForeignBundles& foreign);
+Federated FederatedOf(std::span<const EntryPtr> entries, const ForeignBundles& foreign, SvidKind kind);
 
 }  // namespace lanyard

@@ -10,22 +10,30 @@ Grants::~Grants() {
   for (const EntryPtr& entry : pending_) Release(entry, "the stream was over before it was handed out");
 }
 
-void Grants::Add(const std::vector<CachedSvidPtr>& svids, Done done) {
+std::vector<AuditRecord> Grants::RecordsOf(const std::vector<Granted>& svids) const {
   std::vector<AuditRecord> records;
-  for (const CachedSvidPtr& cached : svids) {
-    pending_.push_back(cached->entry);
+  for (const Granted& svid : svids) {
     AuditRecord record = caller_.NewRecord();
-    record.spiffe_id = cached->svid.id().str();
-    record.owner = cached->entry->owner ? cached->entry->owner->business : "";
-    record.serial = cached->svid.serial_hex();
-    record.not_after = cached->svid.not_after();
+    record.spiffe_id = svid.entry->id.str();
+    record.owner = svid.entry->owner ? svid.entry->owner->business : "";
+    record.serial = svid.serial;
+    record.not_after = svid.not_after;
     records.push_back(std::move(record));
   }
-  Write(std::move(records), [this, done = std::move(done)](Status status) mutable {
+  return records;
+}
+
+void Grants::Add(const std::vector<Granted>& svids, Done done) {
+  for (const Granted& svid : svids) pending_.push_back(svid.entry);
+  Write(RecordsOf(svids), [this, done = std::move(done)](Status status) mutable {
     const std::vector<EntryPtr> recorded = std::exchange(pending_, {});
     if (status.ok()) granted_.insert(recorded.begin(), recorded.end());
     std::move(done)(std::move(status));
   });
+}
+
+void Grants::AddForGood(const std::vector<Granted>& svids, Done done) {
+  Write(RecordsOf(svids), std::move(done));
 }
 
 void Grants::AddUnnamed(Done done) {

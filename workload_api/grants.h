@@ -1,4 +1,4 @@
-// What one call has been given, on record before it is given and when it ends.
+// What one call has been given, on record before it is given, and when it ends what a stream shows.
 //
 // The first time that a call is to be shown an identity, a "fetch" record is written, with the serial of that moment.
 // Renewals of the same identity on the same stream are not written again for each stream: the "issue" record has the
@@ -15,10 +15,16 @@
 #include <string>
 #include <vector>
 
-#include "node_agent/identity/cached_svid.h"
 #include "workload_api/caller.h"
 
 namespace lanyard {
+
+// An identity as one call is given it.
+struct Granted {
+  EntryPtr entry;
+  std::string serial;  // of a token, its ID
+  WallTime not_after;
+};
 
 class Grants {
  public:
@@ -30,15 +36,19 @@ class Grants {
   bool Has(const EntryPtr& entry) const { return granted_.contains(entry); }
   bool recording() const { return recording_; }
 
-  // Writes that the call is given `svids`; afterwards Has() their entries. Must not be called while recording().
+  // Writes that the call is shown `svids`; afterwards Has() their entries. Must not be called while recording().
   // `done` runs on the loop, never if this is destroyed first; Unavailable when it could not be written.
-  void Add(const std::vector<CachedSvidPtr>& svids, Done done);
+  void Add(const std::vector<Granted>& svids, Done done);
+  // The same for a call that is over when it has answered. There is no release: who has a token has it until it
+  // expires.
+  void AddForGood(const std::vector<Granted>& svids, Done done);
   // Writes that the call is given something that belongs to nobody in particular (a bundle).
   void AddUnnamed(Done done);
   // Releases what is not among `entries`.
   void KeepOnly(const Entries& entries);
 
  private:
+  std::vector<AuditRecord> RecordsOf(const std::vector<Granted>& svids) const;
   void Write(std::vector<AuditRecord> records, Done done);
   void Release(const EntryPtr& entry, std::string reason);
 

@@ -20,6 +20,9 @@ namespace lanyard {
 
 class ResponseShare {
  public:
+  // First in a key: what the numbers after it mean.
+  enum Kind : std::uint64_t { kX509Svids, kX509Bundles, kJwtBundles, kWitSvids, kWitBundles };
+
   // What a response says, as numbers: equal keys, equal bytes. One of them may be the address of what is given to Get()
   // to be kept.
   using Key = std::vector<std::uint64_t>;

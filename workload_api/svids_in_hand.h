@@ -15,28 +15,30 @@
 
 namespace lanyard {
 
+// `CachedPtr` is that of a kind (svid_kinds.h).
+template <class CachedPtr>
 class SvidsInHand {
  public:
   // What a message may show of the entry of `newest` (null: there is none now): that, or the one in hand.
-  CachedSvidPtr ToShow(const EntryPtr& entry, CachedSvidPtr newest, bool may_renew, WallTime now) const {
+  CachedPtr ToShow(const EntryPtr& entry, CachedPtr newest, bool may_renew, WallTime now) const {
     if (may_renew) return newest;
     const auto held =
-        std::find_if(held_.begin(), held_.end(), [&](const CachedSvidPtr& svid) { return svid->entry == entry; });
+        std::find_if(held_.begin(), held_.end(), [&](const CachedPtr& svid) { return svid->entry == entry; });
     if (held == held_.end()) return newest;
-    return IsValidAt((*held)->svid, now) ? *held : nullptr;
+    return IsValidAt(**held, now) ? *held : nullptr;
   }
 
-  void Shown(std::vector<CachedSvidPtr> svids) { held_ = std::move(svids); }
+  void Shown(std::vector<CachedPtr> svids) { held_ = std::move(svids); }
 
   // When the first of them expires; nothing when there are none.
   std::optional<WallTime> Until() const {
     std::optional<WallTime> until;
-    for (const CachedSvidPtr& svid : held_) until = std::min(until.value_or(WallTime::max()), svid->svid.not_after());
+    for (const CachedPtr& svid : held_) until = std::min(until.value_or(WallTime::max()), svid->not_after());
     return until;
   }
 
  private:
-  std::vector<CachedSvidPtr> held_;
+  std::vector<CachedPtr> held_;
 };
 
 }  // namespace lanyard

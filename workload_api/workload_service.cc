@@ -2,6 +2,9 @@
 
 #include <string>
 
+#include "workload_api/jwt_calls.h"
+#include "workload_api/token_bundle_streams.h"
+#include "workload_api/wit_stream.h"
 #include "workload_api/x509_streams.h"
 
 namespace lanyard {
@@ -26,24 +29,20 @@ HandlerFactory Guarded(HandlerFactory make) {
   };
 }
 
-HandlerFactory NotServed(std::string what) {
-  return [what = std::move(what)](Call& call) -> std::unique_ptr<CallHandler> {
-    call.Finish(Error(StatusCode::kUnimplemented, "{} are not supported yet", what));
-    return nullptr;
-  };
-}
-
 }  // namespace
 
 Methods WorkloadMethods(WorkloadServices& services) {
-  const std::string prefix = "/SpiffeWorkloadAPI/";
   Methods methods;
-  methods[prefix + "FetchX509SVID"] = Guarded([&services](Call& call) { return MakeX509SvidStream(call, services); });
-  methods[prefix + "FetchX509Bundles"] =
-      Guarded([&services](Call& call) { return MakeX509BundleStream(call, services); });
-  for (const char* name : {"FetchJWTSVID", "FetchJWTBundles", "ValidateJWTSVID"})
-    methods[prefix + name] = Guarded(NotServed("JWT-SVIDs"));
-  for (const char* name : {"FetchWITSVID", "FetchWITBundles"}) methods[prefix + name] = Guarded(NotServed("WIT-SVIDs"));
+  const auto add = [&](const std::string& name, std::unique_ptr<CallHandler> (*make)(Call&, WorkloadServices&)) {
+    methods["/SpiffeWorkloadAPI/" + name] = Guarded([&services, make](Call& call) { return make(call, services); });
+  };
+  add("FetchX509SVID", MakeX509SvidStream);
+  add("FetchX509Bundles", MakeX509BundleStream);
+  add("FetchJWTSVID", MakeJwtSvidCall);
+  add("FetchJWTBundles", MakeJwtBundleStream);
+  add("ValidateJWTSVID", MakeJwtValidation);
+  add("FetchWITSVID", MakeWitSvidStream);
+  add("FetchWITBundles", MakeWitBundleStream);
   return methods;
 }
 

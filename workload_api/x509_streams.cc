@@ -2,11 +2,10 @@
 
 #include <vector>
 
-#include "node_agent/base/log.h"
 #include "workload_api/attested_stream.h"
 #include "workload_api/federated.h"
 #include "workload_api/proto/workloadapi.pb.h"
-#include "workload_api/svids_in_hand.h"
+#include "workload_api/svid_stream.h"
 
 namespace lanyard {
 namespace {
@@ -15,11 +14,8 @@ Status NoBundle(const IdentitySource& source) {
   return Error(StatusCode::kUnavailable, "the trust bundle is not there yet: {}", source.health().text);
 }
 
-// First in the key of a shared response: what the numbers after it mean.
-enum ResponseKind : uint64_t { kSvids, kBundles };
-
 grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const Bundle& bundle,
-                                const FederatedX509& federated, const CrlSet& crls) {
+                                const Federated& federated, const CrlSet& crls) {
   X509SVIDResponse response;
   for (const std::string& list : crls.lists) response.add_crl(list);
   for (const Bundle& foreign : federated.bundles)
@@ -40,103 +36,45 @@ grpc::ByteBuffer SerializeSvids(const std::vector<CachedSvidPtr>& svids, const B
   return bytes;
 }
 
-class X509SvidStream : public AttestedStream<X509SVIDRequest> {
+class X509SvidStream : public SvidStream<X509SVIDRequest, X509Kind> {
  public:
-  X509SvidStream(Call& call, WorkloadServices& services)
-      : AttestedStream(call, services.caller, services.hub), services_(services) {}
+  X509SvidStream(Call& incoming, WorkloadServices& services)
+      : SvidStream(incoming, services, services.svids, Shows::kX509Svids) {}
 
  private:
-  void Refresh() override {
-    ++round_;
-    missing_ = 0;
-    for (const EntryPtr& entry : entries()) {
-      if (services_.svids.Peek(entry) == nullptr) ++missing_;
+  // Never a bundle without the lists that go with it: verifiers would not check at all, or refuse everybody.
+  bool Ready() override {
+    bundle_ = services().source.bundle();
+    if (bundle_ == nullptr) {
+      if (!shown_anything()) call().Finish(NoBundle(services().source));
+      return false;
     }
-    if (missing_ == 0) return Push();
-    for (const EntryPtr& entry : entries()) {
-      if (services_.svids.Peek(entry) != nullptr) continue;
-      services_.svids.Get(entry,
-                          [alive = std::weak_ptr<X509SvidStream*>(self_), round = round_](Result<CachedSvidPtr> svid) {
-                            if (auto stream = alive.lock()) (*stream)->OnSvid(round, svid.status());
-                          });
-    }
+    const Result<CrlSetPtr> crls = services().crls.Current();
+    if (!crls.ok() && !shown_anything()) call().Finish(crls.status());
+    if (!crls.ok() || *crls == nullptr) return false;  // being signed: the hub calls again
+    crls_ = *crls;
+    return true;
   }
 
-  void OnSvid(uint64_t round, const Status& status) {
-    if (round != round_) return;  // another Refresh has begun since
-    if (!status.ok() && last_sent_.empty()) {
-      ++round_;
-      return call().Finish(Annotate(status, "issue an X.509-SVID"));
-    }
-    if (--missing_ == 0) Push();
-  }
-
-  // Shows what is on record as given to this caller; what is not yet is put there, and shown afterwards. Never a bundle
-  // without the lists that go with it: verifiers would not check at all, or refuse everybody.
-  void Push() {
-    const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
-    if (bundle == nullptr) {
-      if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
-      return;
-    }
-    const Result<CrlSetPtr> crls = services_.crls.Current();
-    if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
-    if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
-    std::vector<CachedSvidPtr> svids, unrecorded;
+  void Present(const std::vector<CachedSvidPtr>& svids) override {
+    // The number of SVIDs is in it so that no version of a bundle is ever taken for one of an SVID.
+    ResponseShare::Key key{ResponseShare::kX509Svids, reinterpret_cast<uintptr_t>(bundle_.get()), svids.size(),
+                           crls_->version};
     Entries shown;
-    ResponseShare::Key key{kSvids, reinterpret_cast<uintptr_t>(bundle.get()), 0, (*crls)->version};
-    for (const EntryPtr& entry : entries()) {
-      CachedSvidPtr svid =
-          in_hand_.ToShow(entry, services_.svids.Peek(entry), may_renew(), services_.caller.clock.WallNow());
-      if (svid == nullptr) {
-        LANYARD_LOG_WARN("cannot renew {} for pid {}: {}", entry->id.str(), call().connection()->peer.process->pid(),
-                         services_.source.health().text);
-      } else if (!grants().Has(entry)) {
-        unrecorded.push_back(std::move(svid));
-      } else {
-        key.push_back(svid->version);
-        shown.push_back(entry);
-        svids.push_back(std::move(svid));
-      }
+    for (const CachedSvidPtr& svid : svids) {
+      key.push_back(svid->version);
+      shown.push_back(svid->entry);
     }
-    if (!unrecorded.empty()) {
-      Record(unrecorded);
-      if (last_sent_.empty()) return;  // the first message has everything
-    }
-    const FederatedX509 federated = FederatedX509Of(shown, services_.foreign);
-    key[2] = svids.size();  // so that no version of a bundle is ever taken for one of an SVID
+    const Federated federated = FederatedOf(shown, services().foreign, SvidKind::kX509);
     key.insert(key.end(), federated.versions.begin(), federated.versions.end());
-    if (svids.empty() || key == last_sent_) return;
-    Offer([&] {
-      last_sent_ = key;
-      shown_bundle_ = bundle;
-      in_hand_.Shown(svids);
-      return services_.responses.Get(key, bundle, [&] { return SerializeSvids(svids, *bundle, federated, **crls); });
-    });
+    Send(key, svids, bundle_, [&] { return SerializeSvids(svids, *bundle_, federated, *crls_); });
   }
 
-  void Record(const std::vector<CachedSvidPtr>& svids) {
-    if (grants().recording()) return;
-    grants().Add(svids, [this](const Status& status) {
-      if (status.ok()) return Push();
-      if (last_sent_.empty()) return call().Finish(status);
-      LANYARD_LOG_WARN("a stream of pid {} goes on without its new entries: {}",
-                       call().connection()->peer.process->pid(), Message(status));
-    });
-  }
-
-  std::optional<WallTime> InHandUntil() const override { return in_hand_.Until(); }
-
-  WorkloadServices& services_;
-  SvidsInHand in_hand_;
-  uint64_t round_ = 0;
-  size_t missing_ = 0;
-  ResponseShare::Key last_sent_;
-  std::shared_ptr<const Bundle> shown_bundle_;  // its address is in last_sent_
-  std::shared_ptr<X509SvidStream*> self_ = std::make_shared<X509SvidStream*>(this);
+  std::shared_ptr<const Bundle> bundle_;  // of the last Ready(), as is
+  CrlSetPtr crls_;
 };
 
-grpc::ByteBuffer SerializeBundles(const Bundle& bundle, const FederatedX509& federated, const CrlSet& crls) {
+grpc::ByteBuffer SerializeBundles(const Bundle& bundle, const Federated& federated, const CrlSet& crls) {
   X509BundlesResponse response;
   for (const std::string& list : crls.lists) response.add_crl(list);
   (*response.mutable_bundles())[bundle.trust_domain().id()] = bundle.X509Der();
@@ -148,7 +86,7 @@ grpc::ByteBuffer SerializeBundles(const Bundle& bundle, const FederatedX509& fed
 class X509BundleStream : public AttestedStream<X509BundlesRequest> {
  public:
   X509BundleStream(Call& call, WorkloadServices& services)
-      : AttestedStream(call, services.caller, services.hub), services_(services) {}
+      : AttestedStream(call, services.caller, services.hub, Shows::kX509Bundles), services_(services) {}
 
  private:
   void Refresh() override {
@@ -161,8 +99,8 @@ class X509BundleStream : public AttestedStream<X509BundlesRequest> {
     const Result<CrlSetPtr> crls = services_.crls.Current();
     if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
     if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
-    const FederatedX509 federated = FederatedX509Of(entries(), services_.foreign);
-    ResponseShare::Key key{kBundles, reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
+    const Federated federated = FederatedOf(entries(), services_.foreign, SvidKind::kX509);
+    ResponseShare::Key key{ResponseShare::kX509Bundles, reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
     key.insert(key.end(), federated.versions.begin(), federated.versions.end());
     if (key == last_sent_) return;
     Offer([&] {

@@ -104,6 +104,8 @@ class Agent {
   CallerCgroups caller_cgroups_;
   AttestorSet attestors_;
   SvidCache svids_;
+  WitSvidCache wits_;
+  JwtSvidCache jwts_;
   UpdateHub hub_;
   AccessLog access_;
   WorkloadServices workload_;

@@ -48,6 +48,8 @@ std::string Agent::TakeOver(const Config& config) {
   waiting_for_restart_ = std::move(reload.need_restart);
   SetLogLevel(config_.log.level);
   svids_.SetOptions(SvidOptionsOf(config_));
+  wits_.SetOptions(SvidOptionsOf(config_));
+  jwts_.SetOptions(JwtOptionsOf(config_));
   workload_.caller.attestation_timeout = config_.limits.attestation_timeout;
   workload_.caller.reattestation_interval = config_.limits.reattestation_interval;
   workload_.caller.identities.SetSettings(config_.limits.per_identity);

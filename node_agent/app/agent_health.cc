@@ -81,6 +81,7 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   Add(findings, "crl", sources.crls.health(),
       "see state and the files named; \"Revocation lists\" in docs/OPERATIONS.md");
   Add(findings, "svid_cache", sources.svids.health(), "see identity_source, and the log");
+  Add(findings, "wit_svid_cache", sources.wits.health(), "see identity_source, and the log");
   AddDisk(findings, "state", sources.state.health());
   AddDisk(findings, "audit", sources.audit.health());
   Add(findings, "record", sources.record.record_health(), "see state and audit");

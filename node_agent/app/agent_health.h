@@ -31,6 +31,7 @@ struct HealthSources {
   AuthorityAtStart authority = AuthorityAtStart::kThere;
   const CrlKeeper& crls;
   const SvidCache& svids;
+  const WitSvidCache& wits;
   const StateStore& state;
   const AuditLog& audit;
   const RecordingSource& record;

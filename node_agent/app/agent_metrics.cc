@@ -55,21 +55,25 @@ void AddForeign(MetricPage& page, const ForeignBundles& foreign) {
 }
 
 void AddCa(MetricPage& page, const CaKeeper& ca) {
-  std::map<AuthorityPhase, int> phases{
-      {AuthorityPhase::kPrepared, 0}, {AuthorityPhase::kActive, 0}, {AuthorityPhase::kRetired, 0}};
-  std::optional<WallTime> not_after;
+  std::map<std::pair<SvidKind, AuthorityPhase>, int> counts;
+  std::map<SvidKind, WallTime> not_after;
+  for (const SvidKind kind : {SvidKind::kX509, SvidKind::kJwt, SvidKind::kWit}) {
+    for (const auto phase : {AuthorityPhase::kPrepared, AuthorityPhase::kActive, AuthorityPhase::kRetired})
+      counts[{kind, phase}] = 0;
+  }
   for (const AuthorityInfo& authority : ca.Show()) {
-    if (authority.kind != SvidKind::kX509) continue;
-    ++phases[authority.phase];
-    if (authority.phase == AuthorityPhase::kActive) not_after = authority.not_after;
+    ++counts[{authority.kind, authority.phase}];
+    if (authority.phase == AuthorityPhase::kActive) not_after[authority.kind] = authority.not_after;
   }
-  for (const auto& [phase, count] : phases) {
-    page.Gauge("lanyard_ca_authorities", "Signing authorities by phase.", count,
-               {{"phase", std::string(AuthorityPhaseName(phase))}});
+  for (const auto& [what, count] : counts) {
+    page.Gauge(
+        "lanyard_ca_authorities", "Signing authorities by kind of SVID and phase.", count,
+        {{"kind", std::string(SvidKindName(what.first))}, {"phase", std::string(AuthorityPhaseName(what.second))}});
   }
-  if (not_after) {
+  for (const auto& [kind, end] : not_after) {
     page.Gauge("lanyard_ca_active_not_after_timestamp_seconds",
-               "When the authority that signs now expires, in seconds since 1970.", *not_after);
+               "When the authority that signs now expires, in seconds since 1970.", end,
+               {{"kind", std::string(SvidKindName(kind))}});
   }
 }
 
@@ -84,23 +88,56 @@ void AddCrls(MetricPage& page, const CrlKeeper& crls) {
   }
 }
 
-void AddSvids(MetricPage& page, const SvidCache& svids) {
-  page.Gauge("lanyard_svid_cache_entries", "Entries whose SVID is kept, being made, or cannot be made.",
-             Count(svids.size()));
-  const SvidCacheStats stats = svids.stats();
-  const auto issued = [&page](const char* cause, const char* outcome, uint64_t value) {
-    page.Counter("lanyard_svid_issuances_total", "Issuances of X.509-SVIDs by cause and outcome.", Count(value),
-                 {{"cause", cause}, {"outcome", outcome}});
+// Counts of issuances, as every cache has them.
+template <class Stats>
+void AddIssuances(MetricPage& page, SvidKind kind, const Stats& stats) {
+  const auto issued = [&](const char* cause, const char* outcome, uint64_t value) {
+    page.Counter("lanyard_svid_issuances_total", "Issuances of SVIDs by kind, cause and outcome.", Count(value),
+                 {{"kind", std::string(SvidKindName(kind))}, {"cause", cause}, {"outcome", outcome}});
   };
   issued("new", "ok", stats.issued_new);
   issued("new", "error", stats.failed_new);
   issued("renewal", "ok", stats.issued_renewal);
   issued("renewal", "error", stats.failed_renewal);
-  page.Counter("lanyard_svids_expired_total", "SVIDs that expired before they could be renewed.", Count(stats.expired));
+}
+
+void AddCacheSize(MetricPage& page, SvidKind kind, size_t size) {
+  page.Gauge("lanyard_svid_cache_entries",
+             "SVIDs that are kept, being made, or cannot be made: one for an entry, of JWT-SVIDs one for an entry and "
+             "its audiences.",
+             Count(size), {{"kind", std::string(SvidKindName(kind))}});
+}
+
+template <class Cache>
+void AddSvids(MetricPage& page, SvidKind kind, const Cache& svids) {
+  AddCacheSize(page, kind, svids.size());
+  const SvidCacheStats stats = svids.stats();
+  AddIssuances(page, kind, stats);
+  const std::string name(SvidKindName(kind));
+  page.Counter("lanyard_svids_expired_total", "SVIDs that expired before they could be renewed.", Count(stats.expired),
+               {{"kind", name}});
   if (stats.earliest_not_after) {
     page.Gauge("lanyard_svid_earliest_not_after_timestamp_seconds",
                "When the first of the SVIDs that streams show expires unless renewed, in seconds since 1970.",
-               *stats.earliest_not_after);
+               *stats.earliest_not_after, {{"kind", name}});
+  }
+}
+
+void AddJwts(MetricPage& page, const JwtSvidCache& jwts) {
+  const JwtSvidCacheStats& stats = jwts.stats();
+  AddCacheSize(page, SvidKind::kJwt, jwts.size());
+  AddIssuances(page, SvidKind::kJwt, stats);
+  page.Gauge("lanyard_jwt_svid_cache_bytes", "Size of the JWT-SVIDs that are kept.", Count(jwts.bytes()));
+  page.Counter("lanyard_jwt_svid_cache_hits_total", "JWT-SVIDs that were answered without a signature.",
+               Count(stats.hits + stats.shared));
+  page.Counter("lanyard_jwt_svid_cache_evictions_total", "JWT-SVIDs thrown away while valid, to make room.",
+               Count(stats.evicted));
+}
+
+void AddValidations(MetricPage& page, const ValidationStats& stats) {
+  for (const auto& [outcome, count] : {std::pair{"valid", stats.valid}, std::pair{"refused", stats.refused}}) {
+    page.Counter("lanyard_jwt_svid_validations_total", "Tokens that callers had validated, by outcome.", Count(count),
+                 {{"outcome", outcome}});
   }
 }
 
@@ -211,7 +248,10 @@ MetricPage CollectMetrics(const MetricSources& sources) {
   if (sources.foreign != nullptr) AddForeign(page, *sources.foreign);
   if (sources.ca != nullptr) AddCa(page, *sources.ca);
   if (sources.crls != nullptr) AddCrls(page, *sources.crls);
-  if (sources.svids != nullptr) AddSvids(page, *sources.svids);
+  if (sources.svids != nullptr) AddSvids(page, SvidKind::kX509, *sources.svids);
+  if (sources.wits != nullptr) AddSvids(page, SvidKind::kWit, *sources.wits);
+  if (sources.jwts != nullptr) AddJwts(page, *sources.jwts);
+  if (sources.validations != nullptr) AddValidations(page, *sources.validations);
   page.Gauge("lanyard_svid_unwritten_renewals", "Renewed SVIDs that were handed on and are not yet on record.",
              Count(sources.unwritten_renewals));
   if (sources.hub != nullptr) {

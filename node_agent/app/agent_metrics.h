@@ -25,7 +25,7 @@
 #include "node_agent/registry/registry_store.h"
 #include "node_agent/rpc/server.h"
 #include "node_agent/state/state_store.h"
-#include "workload_api/caller_services.h"
+#include "workload_api/workload_service.h"
 
 namespace lanyard {
 
@@ -46,6 +46,9 @@ struct MetricSources {
   const CaKeeper* ca = nullptr;
   const CrlKeeper* crls = nullptr;
   const SvidCache* svids = nullptr;
+  const WitSvidCache* wits = nullptr;
+  const JwtSvidCache* jwts = nullptr;
+  const ValidationStats* validations = nullptr;  // of tokens that callers had validated
   const UpdateHub* hub = nullptr;
   const RpcServer* workload = nullptr;
   const RpcServer* admin = nullptr;

@@ -14,8 +14,8 @@ constexpr std::chrono::seconds kLookAtReadiness{1};
 }  // namespace
 
 std::vector<HealthFinding> Agent::Findings() const {
-  return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, *state_,
-                          *audit_, source_, waiting_for_restart_, broken_config_, endpoint_problem_,
+  return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, wits_,
+                          *state_, *audit_, source_, waiting_for_restart_, broken_config_, endpoint_problem_,
                           bundle_endpoint_ != nullptr ? bundle_endpoint_->health() : HealthReport{},
                           workload_server_.get(), workload_.caller.look_stats});
 }
@@ -58,6 +58,9 @@ std::string Agent::MetricsPage() const {
                         .ca = ca_.get(),
                         .crls = crls_.get(),
                         .svids = &svids_,
+                        .wits = &wits_,
+                        .jwts = &jwts_,
+                        .validations = &workload_.validations,
                         .hub = &hub_,
                         .workload = workload_server_.get(),
                         .admin = admin_server_.get(),

@@ -39,8 +39,8 @@ Result<std::unique_ptr<BundleEndpoint>> BundleEndpoint::Start(BundleEndpointSour
   auto server = HttpServer::Start(sources.loop, *config.address, endpoint->Routes(), {}, endpoint->tls_.filters());
   if (!server.ok()) return Annotate(server.status(), "endpoints.bundle");
   endpoint->server_ = *std::move(server);
-  endpoint->subscription_ = sources.hub.Subscribe([raw = endpoint.get()](Update update) {
-    if (update.bundle) raw->ShowBundle();
+  endpoint->subscription_ = sources.hub.Subscribe(Shows::kBundleDocument, [raw = endpoint.get()](Update update) {
+    if (update.bundle || update.token_keys) raw->ShowBundle();
     if (update.svids && raw->own_ != nullptr) raw->TakeOwnSvid(raw->from_.svids.Peek(raw->own_));
   });
   endpoint->ShowBundle();

@@ -294,6 +294,10 @@ SvidCacheOptions SvidOptionsOf(const Config& config) {
   return {.default_ttl = config.svid.x509_ttl, .default_key_type = config.svid.key_type};
 }
 
+JwtSvidCacheOptions JwtOptionsOf(const Config& config) {
+  return {.default_ttl = config.svid.jwt_ttl};
+}
+
 std::vector<std::string> ErrorLines(const Status& status) {
   std::vector<std::string> lines;
   std::string_view rest = Message(status);

@@ -24,6 +24,7 @@
 #include "node_agent/base/status.h"
 #include "node_agent/base/yaml.h"
 #include "node_agent/identity/ca_keeper.h"
+#include "node_agent/identity/jwt_svid_cache.h"
 #include "node_agent/identity/svid_cache.h"
 #include "node_agent/registry/entry.h"
 #include "node_agent/rpc/caller_limits.h"
@@ -126,6 +127,7 @@ Result<Config> ParseConfig(std::string_view text, std::string_view file, const Y
 CaOptions CaOptionsOf(const Config& config);
 AuditOptions AuditOptionsOf(const Config& config);
 SvidCacheOptions SvidOptionsOf(const Config& config);
+JwtSvidCacheOptions JwtOptionsOf(const Config& config);
 
 // The lines of a Status's message.
 std::vector<std::string> ErrorLines(const Status& status);

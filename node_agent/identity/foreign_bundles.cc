@@ -13,6 +13,17 @@ namespace {
 constexpr std::size_t kMaxDocumentBytes = std::size_t{1} << 20;
 constexpr std::chrono::seconds kLookAgain{5};
 
+// The authorities for one kind of SVID, as they are handed out.
+const std::string& KeysOf(const Bundle& bundle, SvidKind kind) {
+  if (kind == SvidKind::kX509) return bundle.X509Der();
+  return kind == SvidKind::kJwt ? bundle.JwtKeySet() : bundle.WitKeySet();
+}
+
+bool HasKeys(const Bundle& bundle, SvidKind kind) {
+  if (kind == SvidKind::kX509) return !bundle.x509_authorities().empty();
+  return !(kind == SvidKind::kJwt ? bundle.jwt_authorities() : bundle.wit_authorities()).empty();
+}
+
 }  // namespace
 
 Result<ForeignBundle> ReadForeignBundle(const ForeignBundleFile& file) {
@@ -40,9 +51,9 @@ Result<std::unique_ptr<ForeignBundles>> ForeignBundles::Open(EventLoop& loop, Cl
   return foreign;
 }
 
-uint64_t ForeignBundles::X509Version(const TrustDomain& trust_domain) const {
+uint64_t ForeignBundles::Version(const TrustDomain& trust_domain, SvidKind kind) const {
   const auto found = states_.find(trust_domain);
-  return found == states_.end() ? 0 : found->second.x509_version;
+  return found == states_.end() ? 0 : found->second.versions.at(static_cast<size_t>(kind));
 }
 
 std::string ForeignBundles::DigestOf(const TrustDomain& trust_domain) const {
@@ -139,8 +150,10 @@ bool ForeignBundles::TakeOne(FileRead read) {
   ForeignBundle& now = *read.outcome;
   if (state.good && state.good->digest == now.digest) return false;
   const std::size_t authorities = now.bundle.x509_authorities().size();
-  const bool same_x509 = state.good && state.good->bundle.X509Der() == now.bundle.X509Der();
-  if (!same_x509) state.x509_version = authorities == 0 ? 0 : ++versions_;
+  for (const SvidKind kind : {SvidKind::kX509, SvidKind::kJwt, SvidKind::kWit}) {
+    if (state.good && KeysOf(state.good->bundle, kind) == KeysOf(now.bundle, kind)) continue;
+    state.versions.at(static_cast<size_t>(kind)) = HasKeys(now.bundle, kind) ? ++versions_ : 0;
+  }
   state.good = std::move(now);
   LANYARD_LOG_INFO("federation: another bundle of {} is in force: {} X.509 authorities{}", name, authorities,
                    authorities == 0 ? ", so no X.509-SVID of it is believed" : "");

@@ -15,6 +15,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -28,6 +29,7 @@
 #include "node_agent/base/event_loop.h"
 #include "node_agent/base/health.h"
 #include "node_agent/base/status.h"
+#include "node_agent/identity/identity_source.h"
 #include "pki/bundle.h"
 
 namespace lanyard {
@@ -61,9 +63,9 @@ class ForeignBundles {
 
   // Never null.
   std::shared_ptr<const BundleSet> bundles() const { return bundles_; }
-  // Another number after each change of the trust domain's X.509 authorities, never that of another trust domain; 0
-  // while it has none.
-  uint64_t X509Version(const TrustDomain& trust_domain) const;
+  // Another number after each change of the trust domain's authorities for this kind of SVID, never that of another
+  // trust domain; 0 while it has none.
+  uint64_t Version(const TrustDomain& trust_domain, SvidKind kind) const;
   // Of the document in force; empty when there is none.
   std::string DigestOf(const TrustDomain& trust_domain) const;
 
@@ -87,8 +89,8 @@ class ForeignBundles {
   struct State {
     std::string path;  // that was read last
     std::optional<ForeignBundle> good{};
-    uint64_t x509_version = 0;
-    Status trouble{};  // of the last read
+    std::array<uint64_t, 3> versions{};  // by SvidKind
+    Status trouble{};                    // of the last read
   };
   struct FileRead {
     ForeignBundleFile file;

@@ -10,7 +10,7 @@
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/text.h"
-#include "pki/digest.h"
+#include "node_agent/identity/token_serial.h"
 
 namespace lanyard {
 namespace {
@@ -27,14 +27,6 @@ Status NotRecorded(const Status& why) {
 Status DiskIsSilent() {
   return Error(StatusCode::kUnavailable, "the disk has not answered for {}; see whether it does",
                FormatDuration(kDiskPatience));
-}
-
-// What tells a token from all others: its ID, or if whoever made it gave it none, its digest.
-std::string SerialOf(const std::string& token_id, const std::string& token) {
-  if (!token_id.empty()) return token_id;
-  Sha256 digest;
-  digest.Update(token);
-  return digest.FinishHex().value_or("");
 }
 
 }  // namespace
@@ -91,7 +83,7 @@ RecordingSource::Issued RecordingSource::ToIssued(const X509Svid& svid) {
 
 RecordingSource::Issued RecordingSource::ToIssued(const JwtSvid& svid) {
   return {.serial = {.authority = svid.key_id(),
-                     .serial = SerialOf(svid.token_id(), svid.token()),
+                     .serial = TokenSerial(svid.token_id(), svid.token()),
                      .spiffe_id = svid.id().str(),
                      .not_after = svid.expires()},
           .record = {.kind = AuditKind::kIssueJwt, .resource = fmt::format("{}", fmt::join(svid.audiences(), " "))}};
@@ -99,7 +91,7 @@ RecordingSource::Issued RecordingSource::ToIssued(const JwtSvid& svid) {
 
 RecordingSource::Issued RecordingSource::ToIssued(const WitSvid& svid) {
   return {.serial = {.authority = svid.key_id(),
-                     .serial = SerialOf(svid.token_id(), svid.token()),
+                     .serial = TokenSerial(svid.token_id(), svid.token()),
                      .spiffe_id = svid.id().str(),
                      .not_after = svid.expires()},
           .record = {.kind = AuditKind::kIssueWit}};

@@ -6,18 +6,20 @@
 #include <absl/functional/any_invocable.h>
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <utility>
 
 #include "node_agent/identity/cached_svid.h"
 #include "node_agent/identity/identity_source.h"
+#include "node_agent/identity/token_serial.h"
 
 namespace lanyard {
 
 struct X509Kind {
   using Svid = X509Svid;
   using CachedPtr = CachedSvidPtr;
-  static constexpr std::string_view kName = "SVID";
+  static constexpr std::string_view kName = "X.509-SVID";
 
   static void Issue(IdentitySource& source, IssueRequest request, IdentitySource::IssueDone done) {
     source.Issue(std::move(request), std::move(done));
@@ -29,6 +31,7 @@ struct X509Kind {
   static void OnSignerChange(IdentitySource& source, IdentitySource::Listener listener) {
     source.OnSignerChange(std::move(listener));
   }
+  static std::string Serial(const Svid& svid) { return svid.serial_hex(); }
 };
 
 struct WitKind {
@@ -48,6 +51,7 @@ struct WitKind {
   static void OnSignerChange(IdentitySource& source, IdentitySource::Listener listener) {
     source.OnTokenSignerChange(std::move(listener));
   }
+  static std::string Serial(const Svid& svid) { return TokenSerial(svid.token_id(), svid.token()); }
 };
 
 }  // namespace lanyard

@@ -1,23 +1,29 @@
 #include "node_agent/identity/update_hub.h"
 
+#include <type_traits>
 #include <utility>
+#include <variant>
 
 namespace lanyard {
 
 struct UpdateHub::Subscriber {
-  Callback callback;  // empty once the subscription has ended
-  std::vector<EntryPtr> interest;
-  std::vector<SvidCache::Hold> holds;
-  Update pending;
+  Shows shows;
+  Callback callback{};  // empty once the subscription has ended
+  std::vector<EntryPtr> interest{};
+  std::variant<std::vector<SvidCache::Hold>, std::vector<WitSvidCache::Hold>> holds{};
+  Update pending{};
   bool is_due = false;
   bool in_callback = false;
   bool ended = false;
 };
 
-UpdateHub::UpdateHub(SvidCache& cache, IdentitySource& source, Clock& clock)
-    : cache_(cache), source_(source), clock_(clock), bundle_(source.bundle()) {
-  cache.OnChange([weak = std::weak_ptr<UpdateHub*>(self_)](std::span<const EntryPtr> changed) {
-    if (auto self = weak.lock()) (*self)->NotifyEntries(changed);
+UpdateHub::UpdateHub(SvidCache& svids, WitSvidCache& wits, IdentitySource& source, Clock& clock)
+    : svids_(svids), wits_(wits), source_(source), clock_(clock), bundle_(source.bundle()) {
+  svids.OnChange([weak = std::weak_ptr<UpdateHub*>(self_)](std::span<const EntryPtr> changed) {
+    if (auto self = weak.lock()) (*self)->OnSvidChange((*self)->by_entry_, changed);
+  });
+  wits.OnChange([weak = std::weak_ptr<UpdateHub*>(self_)](std::span<const EntryPtr> changed) {
+    if (auto self = weak.lock()) (*self)->OnSvidChange((*self)->by_wit_entry_, changed);
   });
   source.OnBundleChange([weak = std::weak_ptr<UpdateHub*>(self_)] {
     if (auto self = weak.lock()) (*self)->OnBundleChange();
@@ -26,17 +32,36 @@ UpdateHub::UpdateHub(SvidCache& cache, IdentitySource& source, Clock& clock)
 
 UpdateHub::~UpdateHub() = default;
 
-std::unique_ptr<UpdateHub::Subscription> UpdateHub::Subscribe(Callback callback) {
-  auto subscriber = std::make_shared<Subscriber>();
-  subscriber->callback = std::move(callback);
+std::unique_ptr<UpdateHub::Subscription> UpdateHub::Subscribe(Shows shows, Callback callback) {
+  auto subscriber = std::make_shared<Subscriber>(Subscriber{.shows = shows, .callback = std::move(callback)});
   all_.insert(subscriber);
   return std::unique_ptr<Subscription>(new Subscription(self_, std::move(subscriber)));
 }
 
-void UpdateHub::NotifyEntries(std::span<const EntryPtr> entries) {
+bool UpdateHub::Concerns(Shows shows, const Update& what) {
+  switch (shows) {
+    case Shows::kX509Svids:
+    case Shows::kX509Bundles:
+      return what.registry || what.bundle;
+    case Shows::kTokenBundles:
+      return what.registry || what.token_keys;
+    case Shows::kWitSvids:
+      return what.registry;
+    case Shows::kBundleDocument:
+      break;
+  }
+  return true;
+}
+
+UpdateHub::ByEntry* UpdateHub::EntriesOf(Shows shows) {
+  if (shows == Shows::kX509Svids || shows == Shows::kBundleDocument) return &by_entry_;
+  return shows == Shows::kWitSvids ? &by_wit_entry_ : nullptr;
+}
+
+void UpdateHub::OnSvidChange(const ByEntry& shown, std::span<const EntryPtr> entries) {
   for (const EntryPtr& entry : entries) {
-    const auto found = by_entry_.find(entry.get());
-    if (found == by_entry_.end()) continue;
+    const auto found = shown.find(entry.get());
+    if (found == shown.end()) continue;
     for (const auto& subscriber : found->second) Mark(subscriber, Update{.svids = true});
   }
 }
@@ -59,10 +84,12 @@ void UpdateHub::NotifyRegistry() {
 }
 
 void UpdateHub::NotifyAll(Update what) {
-  for (const auto& subscriber : all_) Mark(subscriber, what);
+  for (const auto& subscriber : all_) {
+    if (Concerns(subscriber->shows, what)) Mark(subscriber, what);
+  }
 }
 
-void UpdateHub::Mark(const std::shared_ptr<Subscriber>& subscriber, Update what) {
+void UpdateHub::Mark(const SubscriberPtr& subscriber, Update what) {
   subscriber->pending.svids |= what.svids;
   subscriber->pending.bundle |= what.bundle;
   subscriber->pending.token_keys |= what.token_keys;
@@ -91,23 +118,30 @@ void UpdateHub::Flush() {
   if (!due_.empty() && !flush_) flush_ = clock_.CallAfter(std::chrono::nanoseconds(0), [this] { Flush(); });
 }
 
-void UpdateHub::SetInterest(const std::shared_ptr<Subscriber>& subscriber, std::vector<EntryPtr> entries) {
+void UpdateHub::SetInterest(const SubscriberPtr& subscriber, std::vector<EntryPtr> entries) {
+  ByEntry* const shown = EntriesOf(subscriber->shows);
+  if (shown == nullptr) return;
   // The new holds are taken before the old ones go, so that nothing is dropped in between.
-  std::vector<SvidCache::Hold> holds;
-  holds.reserve(entries.size());
-  for (const EntryPtr& entry : entries) holds.push_back(cache_.Retain(entry));
+  const auto hold = [&entries](auto& cache) {
+    std::vector<typename std::remove_reference_t<decltype(cache)>::Hold> holds;
+    holds.reserve(entries.size());
+    for (const EntryPtr& entry : entries) holds.push_back(cache.Retain(entry));
+    return holds;
+  };
+  auto holds = subscriber->shows == Shows::kWitSvids ? decltype(subscriber->holds)(hold(wits_))
+                                                     : decltype(subscriber->holds)(hold(svids_));
   for (const EntryPtr& entry : subscriber->interest) {
-    const auto found = by_entry_.find(entry.get());
-    if (found == by_entry_.end()) continue;
+    const auto found = shown->find(entry.get());
+    if (found == shown->end()) continue;
     found->second.erase(subscriber);
-    if (found->second.empty()) by_entry_.erase(found);
+    if (found->second.empty()) shown->erase(found);
   }
-  for (const EntryPtr& entry : entries) by_entry_[entry.get()].insert(subscriber);
+  for (const EntryPtr& entry : entries) (*shown)[entry.get()].insert(subscriber);
   subscriber->interest = std::move(entries);
   subscriber->holds = std::move(holds);
 }
 
-void UpdateHub::Remove(const std::shared_ptr<Subscriber>& subscriber) {
+void UpdateHub::Remove(const SubscriberPtr& subscriber) {
   SetInterest(subscriber, {});
   all_.erase(subscriber);
 }

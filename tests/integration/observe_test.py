@@ -70,8 +70,8 @@ class MetricsTest(ObserveTest):
 
         def look():
             page = endpoints['metrics'].metrics()
-            return {'new': page.value('lanyard_svid_issuances_total', cause='new', outcome='ok'),
-                    'renewed': page.value('lanyard_svid_issuances_total', cause='renewal', outcome='ok'),
+            return {'new': page.value('lanyard_svid_issuances_total', kind='x509', cause='new', outcome='ok'),
+                    'renewed': page.value('lanyard_svid_issuances_total', kind='x509', cause='renewal', outcome='ok'),
                     'denied': page.value('lanyard_denials_total'), 'failed loads': page.value('lanyard_registry_failed_loads_total'),
                     'problems': page.value('lanyard_registry_problems'), 'entries': page.value('lanyard_registry_entries'),
                     'commits': page.value('lanyard_state_commits_total', outcome='ok'),

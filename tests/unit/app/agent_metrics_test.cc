@@ -46,6 +46,9 @@ class AgentMetricsTest : public ::testing::Test {
     callers_->look_stats = {.same = 1, .changed = 2, .lost = 3, .undetermined = 4, .withheld = 5};
     held_ = svids_.Retain(entry_);
     svids_.Get(entry_, [](Result<CachedSvidPtr>) {});
+    jwts_.Get(entry_, {"billing"}, [](Result<JwtSvid>) {});
+    world_.Settle();
+    jwts_.Get(entry_, {"billing"}, [](Result<JwtSvid>) {});
     world_.Settle();
     server_.shown = {
         .connections =
@@ -74,6 +77,9 @@ class AgentMetricsTest : public ::testing::Test {
         .ca = &ca_,
         .crls = crls_.get(),
         .svids = &svids_,
+        .wits = &wits_,
+        .jwts = &jwts_,
+        .validations = &validations_,
         .hub = &hub_,
         .workload = &server_,
         .admin = &server_,
@@ -86,7 +92,10 @@ class AgentMetricsTest : public ::testing::Test {
   lanyard::testing::World world_;
   lanyard::testing::FakeSource source_{world_.loop, world_.clock};
   SvidCache svids_{source_, world_.loop, world_.clock, {}, [] { return 0.5; }};
-  UpdateHub hub_{svids_, source_, world_.clock};
+  WitSvidCache wits_{source_, world_.loop, world_.clock, {}, [] { return 0.5; }};
+  JwtSvidCache jwts_{source_, world_.loop, world_.clock, {}, [] { return 0.5; }};
+  ValidationStats validations_{.valid = 21, .refused = 22};
+  UpdateHub hub_{svids_, wits_, source_, world_.clock};
   EntryPtr entry_ = lanyard::testing::MakeEntry("secret-agent-name");
   SvidCache::Hold held_;
   std::unique_ptr<RegistryStore> registry_;
@@ -138,15 +147,19 @@ TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
                            "lanyard_federation_trust_domains{state=\"good\"} 0",
                            "lanyard_federation_trust_domains{state=\"missing\"} 1",
                            "lanyard_federation_failed_reads_total 1",
-                           "lanyard_ca_authorities{phase=\"active\"} 1",
-                           "lanyard_ca_authorities{phase=\"prepared\"} 1",
-                           "lanyard_ca_authorities{phase=\"retired\"} 0",
-                           "lanyard_ca_active_not_after_timestamp_seconds 1769817600",
+                           "lanyard_ca_authorities{kind=\"x509\",phase=\"active\"} 1",
+                           "lanyard_ca_authorities{kind=\"x509\",phase=\"prepared\"} 1",
+                           "lanyard_ca_authorities{kind=\"x509\",phase=\"retired\"} 0",
+                           "lanyard_ca_active_not_after_timestamp_seconds{kind=\"x509\"} 1769817600",
                            "lanyard_crl_entries 0",
                            "lanyard_crl_earliest_next_update_timestamp_seconds 1767830400",
-                           "lanyard_svid_issuances_total{cause=\"new\",outcome=\"ok\"} 1",
-                           "lanyard_svid_issuances_total{cause=\"renewal\",outcome=\"error\"} 0",
-                           "lanyard_svid_earliest_not_after_timestamp_seconds 1767229200",
+                           "lanyard_svid_issuances_total{cause=\"new\",kind=\"x509\",outcome=\"ok\"} 1",
+                           "lanyard_svid_issuances_total{cause=\"new\",kind=\"jwt\",outcome=\"ok\"} 1",
+                           "lanyard_jwt_svid_cache_hits_total 1",
+                           "lanyard_jwt_svid_validations_total{outcome=\"refused\"} 22",
+                           "lanyard_svid_cache_entries{kind=\"wit\"} 0",
+                           "lanyard_svid_issuances_total{cause=\"renewal\",kind=\"x509\",outcome=\"error\"} 0",
+                           "lanyard_svid_earliest_not_after_timestamp_seconds{kind=\"x509\"} 1767229200",
                            "lanyard_connections_refused_total{reason=\"limit\",socket=\"workload\"} 2",
                            "lanyard_connections_ended_total{reason=\"silent\",socket=\"admin\"} 5",
                            "lanyard_calls_live{socket=\"admin\"} 6",
@@ -169,8 +182,9 @@ TEST_F(AgentMetricsTest, CountsARenewalThatFailedAndAnSvidThatExpired) {
   source_.failure = Error(StatusCode::kUnavailable, "no signer");
   world_.Pass(2h, 10s);
   const std::string text = RenderMetrics(All());
-  EXPECT_THAT(text, HasSubstr("lanyard_svids_expired_total 1\n"));
-  EXPECT_THAT(text, Not(HasSubstr("lanyard_svid_issuances_total{cause=\"renewal\",outcome=\"error\"} 0\n")));
+  EXPECT_THAT(text, HasSubstr("lanyard_svids_expired_total{kind=\"x509\"} 1\n"));
+  EXPECT_THAT(text,
+              Not(HasSubstr("lanyard_svid_issuances_total{cause=\"renewal\",kind=\"x509\",outcome=\"error\"} 0\n")));
   EXPECT_THAT(text, Not(HasSubstr("lanyard_svid_earliest_not_after_timestamp_seconds")));
 }
 

@@ -85,14 +85,14 @@ TEST_F(ForeignBundlesTest, ReadsTheDocumentsAtTheStart) {
 TEST_F(ForeignBundlesTest, AnotherFileInPlaceOfTheOldOneIsTakenAndTold) {
   Open({{partner, Put("p.json", Document({"one"}))}, {other, Put("o.json", Document({"three"}))}});
   const auto before = foreign->bundles();
-  const uint64_t version = foreign->X509Version(partner);
-  const uint64_t others = foreign->X509Version(other);
+  const uint64_t version = foreign->Version(partner, SvidKind::kX509);
+  const uint64_t others = foreign->Version(other, SvidKind::kX509);
   Put("p.json", Document({"one", "two"}));
   Settle();
   EXPECT_EQ(Believed(partner), (Names{"one", "two"}));
   EXPECT_THAT(told, ElementsAre(ElementsAre("partner.example")));
-  EXPECT_NE(foreign->X509Version(partner), version);
-  EXPECT_EQ(foreign->X509Version(other), others);
+  EXPECT_NE(foreign->Version(partner, SvidKind::kX509), version);
+  EXPECT_EQ(foreign->Version(other, SvidKind::kX509), others);
   EXPECT_THAT(before->Find(partner)->x509_authorities(), SizeIs(1)) << "who holds the old set still has it";
 }
 
@@ -155,7 +155,7 @@ TEST_F(ForeignBundlesTest, OnlyADocumentWithoutKeysTakesBackWhatWasBelieved) {
   Put("p.json", R"({"keys":[]})");
   Settle();
   EXPECT_EQ(Believed(partner), Names{});
-  EXPECT_EQ(foreign->X509Version(partner), 0u);
+  EXPECT_EQ(foreign->Version(partner, SvidKind::kX509), 0u);
   EXPECT_THAT(foreign->problems(), IsEmpty()) << "it is what the partner says";
   EXPECT_THAT(told, ElementsAre(ElementsAre("partner.example")));
   Put("p.json", "garbage");
@@ -167,7 +167,7 @@ TEST_F(ForeignBundlesTest, WithoutAGoodDocumentATrustDomainIsNotInTheSetAndThatI
   Open({{partner, temp.Path("p.json")}, {other, Put("o.json", "{")}});
   EXPECT_EQ(Believed(partner), std::nullopt);
   EXPECT_EQ(Believed(other), std::nullopt);
-  EXPECT_EQ(foreign->X509Version(partner), 0u);
+  EXPECT_EQ(foreign->Version(partner, SvidKind::kX509), 0u);
   EXPECT_EQ(foreign->DigestOf(partner), "");
   ASSERT_THAT(foreign->problems(), SizeIs(2));
   for (const HealthReport& problem : foreign->problems()) EXPECT_EQ(problem.level, HealthLevel::kBroken);
@@ -204,11 +204,11 @@ TEST_F(ForeignBundlesTest, LooksAgainWhenNoEventAnnouncesTheEndOfTheTrouble) {
 
 TEST_F(ForeignBundlesTest, OtherBytesWithTheSameAuthoritiesKeepTheVersion) {
   Open({{partner, Put("p.json", Document({"one"}, ",\"spiffe_sequence\":7"))}});
-  const uint64_t version = foreign->X509Version(partner);
+  const uint64_t version = foreign->Version(partner, SvidKind::kX509);
   EXPECT_NE(version, 0u);
   Put("p.json", Document({"one"}, ",\"spiffe_sequence\":8"));
   Settle();
-  EXPECT_EQ(foreign->X509Version(partner), version);
+  EXPECT_EQ(foreign->Version(partner, SvidKind::kX509), version);
   EXPECT_EQ(foreign->bundles()->Find(partner)->sequence_number(), 8u);
 }
 
@@ -225,7 +225,7 @@ TEST_F(ForeignBundlesTest, ATrustDomainThatIsConfiguredNoMoreIsDroppedAtOnce) {
   Open({first, second});
   foreign->SetFiles({second});
   EXPECT_EQ(Believed(partner), std::nullopt);
-  EXPECT_EQ(foreign->X509Version(partner), 0u);
+  EXPECT_EQ(foreign->Version(partner, SvidKind::kX509), 0u);
   EXPECT_THAT(told, ElementsAre(ElementsAre("partner.example")));
   Settle();
   EXPECT_EQ(Believed(other), (Names{"three"}));

@@ -137,6 +137,14 @@ class FakeSource : public IdentitySource {
         Bundle::Create(ExampleOrg(), {root_.certificate}, {}, {.jwt = {JwtAuthority::Create(key).value()}}).value());
     ChangeBundle();
   }
+  // Another root in it, and the same keys for tokens.
+  void ChangeRoot() {
+    const SelfSignedCa other =
+        MakeRootCa(ExampleOrg(), KeyType::kEcP256, clock_.WallNow() - 24h, clock_.WallNow() + 8760h).value();
+    bundle_ = std::make_shared<const Bundle>(
+        Bundle::Create(ExampleOrg(), {other.certificate}, {}, {.jwt = bundle_->jwt_authorities()}).value());
+    ChangeBundle();
+  }
   void ChangeBundle() {
     for (Listener& listener : bundle_listeners_) listener();
   }

@@ -11,24 +11,32 @@ struct UpdateHubTest : ::testing::Test {
   World world;
   FakeSource source{world.loop, world.clock};
   SvidCache cache{source, world.loop, world.clock, SvidCacheOptions{.default_ttl = 1h}, [] { return 0.5; }};
-  std::unique_ptr<UpdateHub> hub = std::make_unique<UpdateHub>(cache, source, world.clock);
+  WitSvidCache wits{source, world.loop, world.clock, SvidCacheOptions{.default_ttl = 1h}, [] { return 0.5; }};
+  std::unique_ptr<UpdateHub> hub = std::make_unique<UpdateHub>(cache, wits, source, world.clock);
 
   struct Stream {
     std::unique_ptr<UpdateHub::Subscription> subscription;
     std::vector<Update> updates;
   };
-  std::unique_ptr<Stream> Open(std::vector<EntryPtr> interest = {}) {
+  std::unique_ptr<Stream> Open(std::vector<EntryPtr> interest = {}, Shows shows = Shows::kBundleDocument) {
     auto stream = std::make_unique<Stream>();
-    stream->subscription = hub->Subscribe([raw = stream.get()](Update update) { raw->updates.push_back(update); });
+    stream->subscription =
+        hub->Subscribe(shows, [raw = stream.get()](Update update) { raw->updates.push_back(update); });
     stream->subscription->SetInterest(std::move(interest));
     return stream;
+  }
+  // The SVIDs of these entries are others, or gone.
+  void Change(const std::vector<EntryPtr>& entries) {
+    for (const EntryPtr& entry : entries) cache.Get(entry, [](Result<CachedSvidPtr>) {});
+    world.Settle();
+    for (const EntryPtr& entry : entries) cache.Forget(entry);
   }
 };
 
 TEST_F(UpdateHubTest, CallsOnlyThoseWhoShowTheEntry) {
   const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
   const auto first = Open({one}), both = Open({one, two}), second = Open({two}), none = Open();
-  hub->NotifyEntries(std::vector{one});
+  Change({one});
   EXPECT_TRUE(first->updates.empty()) << "never before the call has returned";
   world.Pass(10ms);
   EXPECT_EQ(first->updates.size(), 1u);
@@ -42,8 +50,8 @@ TEST_F(UpdateHubTest, CallsOnlyThoseWhoShowTheEntry) {
 TEST_F(UpdateHubTest, ABatchOfChangesIsOneCall) {
   const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
   const auto stream = Open({one, two});
-  hub->NotifyEntries(std::vector{one});
-  hub->NotifyEntries(std::vector{two, one});
+  Change({one});
+  Change({two, one});
   source.ChangeBundle();
   hub->NotifyRegistry();
   world.Pass(10ms);
@@ -64,6 +72,40 @@ TEST_F(UpdateHubTest, AnotherKeyForTokensIsToldApartFromAnotherRoot) {
   EXPECT_TRUE(stream->updates[1].token_keys && stream->updates[1].bundle);
 }
 
+TEST_F(UpdateHubTest, EachIsToldOnlyOfTheKeysThatItShows) {
+  const auto x509 = Open({}, Shows::kX509Bundles), tokens = Open({}, Shows::kTokenBundles);
+  const auto wits_shown = Open({}, Shows::kWitSvids);
+  source.ChangeTokenKeys();
+  world.Pass(10ms);
+  EXPECT_TRUE(x509->updates.empty());
+  EXPECT_EQ(tokens->updates.size(), 1u);
+  source.ChangeRoot();
+  world.Pass(10ms);
+  EXPECT_EQ(x509->updates.size(), 1u);
+  EXPECT_EQ(tokens->updates.size(), 1u);
+  EXPECT_TRUE(wits_shown->updates.empty()) << "its messages have no keys of authorities";
+  hub->NotifyRegistry();
+  world.Pass(10ms);
+  EXPECT_EQ(x509->updates.size(), 2u);
+  EXPECT_EQ(tokens->updates.size(), 2u);
+  EXPECT_EQ(wits_shown->updates.size(), 1u);
+}
+
+TEST_F(UpdateHubTest, ARenewedWitSvidIsToldToThoseWhoShowItAndHeldForThem) {
+  const EntryPtr entry = MakeEntry("refund");
+  auto stream = Open({entry}, Shows::kWitSvids);
+  const auto x509 = Open({entry}, Shows::kX509Svids);
+  wits.Get(entry, [](Result<CachedWitSvidPtr>) {});
+  world.Pass(31min);
+  EXPECT_EQ(source.asked_wit.size(), 2u);
+  ASSERT_EQ(stream->updates.size(), 1u);
+  EXPECT_TRUE(stream->updates[0].svids);
+  EXPECT_TRUE(x509->updates.empty());
+  stream.reset();
+  world.Pass(31min);
+  EXPECT_EQ(wits.size(), 0u);
+}
+
 TEST_F(UpdateHubTest, FiftyRenewedSvidsAreOneCall) {
   std::vector<EntryPtr> entries;
   for (int i = 0; i < 50; ++i) entries.push_back(MakeEntry("agent" + std::to_string(i)));
@@ -76,7 +118,7 @@ TEST_F(UpdateHubTest, FiftyRenewedSvidsAreOneCall) {
 TEST_F(UpdateHubTest, ASlowSubscriberFindsOnlyTheNewestState) {
   const EntryPtr entry = MakeEntry("refund");
   std::vector<std::uint64_t> seen;
-  auto subscription = hub->Subscribe([&](Update) { seen.push_back(cache.Peek(entry)->version); });
+  auto subscription = hub->Subscribe(Shows::kX509Svids, [&](Update) { seen.push_back(cache.Peek(entry)->version); });
   subscription->SetInterest({entry});
   cache.Get(entry, [](Result<CachedSvidPtr>) {});
   world.Settle();
@@ -106,7 +148,7 @@ TEST_F(UpdateHubTest, AnEntryThatIsNoLongerShownIsNoLongerTold) {
   const EntryPtr one = MakeEntry("one"), two = MakeEntry("two");
   const auto stream = Open({one});
   stream->subscription->SetInterest({two});
-  hub->NotifyEntries(std::vector{one});
+  Change({one});
   world.Pass(10ms);
   EXPECT_TRUE(stream->updates.empty());
 }
@@ -114,7 +156,7 @@ TEST_F(UpdateHubTest, AnEntryThatIsNoLongerShownIsNoLongerTold) {
 TEST_F(UpdateHubTest, ASubscriptionMayEndInsideItsOwnCallback) {
   std::unique_ptr<UpdateHub::Subscription> subscription;
   auto state = std::make_unique<int>(0);
-  subscription = hub->Subscribe([&subscription, state = std::move(state)](Update) {
+  subscription = hub->Subscribe(Shows::kX509Svids, [&subscription, state = std::move(state)](Update) {
     subscription.reset();
     ++*state;  // what the callback owns is still there
   });
@@ -130,7 +172,7 @@ TEST_F(UpdateHubTest, ASubscriptionEndedByAnothersCallbackIsNotCalled) {
   std::vector<std::unique_ptr<UpdateHub::Subscription>> all(2);
   int calls = 0;
   for (auto& subscription : all) {
-    subscription = hub->Subscribe([&](Update) {
+    subscription = hub->Subscribe(Shows::kX509Svids, [&](Update) {
       ++calls;
       for (auto& other : all) other.reset();
     });
@@ -144,14 +186,14 @@ TEST_F(UpdateHubTest, ACallbackMaySubscribeAnotherAndChangeItsInterest) {
   const EntryPtr entry = MakeEntry("refund");
   std::unique_ptr<Stream> opened;
   std::unique_ptr<UpdateHub::Subscription> subscription;
-  subscription = hub->Subscribe([&](Update) {
+  subscription = hub->Subscribe(Shows::kX509Svids, [&](Update) {
     subscription->SetInterest({entry});
     if (!opened) opened = Open({entry});
   });
   hub->NotifyRegistry();
   world.Pass(10ms);
   ASSERT_NE(opened, nullptr);
-  hub->NotifyEntries(std::vector{entry});
+  Change({entry});
   world.Pass(10ms);
   EXPECT_EQ(opened->updates.size(), 1u);
 }

@@ -208,7 +208,8 @@ TEST_F(FederatedTest, ANewBundleNeverBringsACallerTheSvidsOfAnother) {
   foreign_->SetFiles({{TrustDomain::Parse("partner.example").value(), files_.Path("partner")},
                       {TrustDomain::Parse("other.example").value(), files_.Path("other")}});
   RunUntilIdle(loop_);
-  ASSERT_EQ(foreign_->X509Version(TrustDomain::Parse("other.example").value()), 2u) << "as many as the SVIDs of both";
+  ASSERT_EQ(foreign_->Version(TrustDomain::Parse("other.example").value(), SvidKind::kX509), 2u)
+      << "as many as the SVIDs of both";
   more_selectors_ = {};
   auto one = Open("FetchX509SVID");
   RunUntilIdle(loop_);

@@ -31,8 +31,17 @@ class TestSource : public IdentitySource {
     root_.emplace(
         MakeRootCa(domain, KeyType::kEcP256, clock_.WallNow() - seconds(60), clock_.WallNow() + std::chrono::hours(24))
             .value());
-    bundle_ = std::make_shared<const Bundle>(Bundle::Create(domain, {root_->certificate}).value());
-    for (Listener& listener : on_bundle_change_) listener();
+    ShowBundle();
+  }
+  void NewTokenKeys() {
+    jwt_signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+    wit_signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+    for (Listener& listener : on_token_signer_change_) listener();
+    ShowBundle();
+  }
+  void LoseTokenKeys() {
+    token_keys_ = false;
+    ShowBundle();
   }
 
   void Issue(IssueRequest request, IssueDone done) override {
@@ -50,20 +59,21 @@ class TestSource : public IdentitySource {
   void IssueJwt(JwtRequest request, JwtDone done) override {
     loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
       if (!broken.ok()) return std::move(done)(broken);
-      std::move(done)(JwtSvid::Issue(signer_, {.id = request.entry->id,
-                                               .audiences = request.audiences,
-                                               .issued_at = clock_.WallNow(),
-                                               .expires = clock_.WallNow() + request.ttl}));
+      ++issued_jwt;
+      std::move(done)(JwtSvid::Issue(jwt_signer_, {.id = request.entry->id,
+                                                   .audiences = request.audiences,
+                                                   .issued_at = clock_.WallNow(),
+                                                   .expires = clock_.WallNow() + request.ttl}));
     });
   }
   void IssueWit(WitRequest request, WitDone done) override {
     loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
       if (!broken.ok()) return std::move(done)(broken);
-      std::move(done)(WitSvid::Issue(signer_, {.id = request.entry->id,
-                                               .key_type = request.key_type,
-                                               .not_before = clock_.WallNow() - seconds(10),
-                                               .issued_at = clock_.WallNow(),
-                                               .expires = clock_.WallNow() + request.ttl}));
+      std::move(done)(WitSvid::Issue(wit_signer_, {.id = request.entry->id,
+                                                   .key_type = request.key_type,
+                                                   .not_before = clock_.WallNow() - seconds(10),
+                                                   .issued_at = clock_.WallNow(),
+                                                   .expires = clock_.WallNow() + request.ttl}));
     });
   }
   std::shared_ptr<const Bundle> bundle() const override { return bundle_; }
@@ -71,19 +81,30 @@ class TestSource : public IdentitySource {
   void LoseBundle() { bundle_ = nullptr; }
   void OnBundleChange(Listener listener) override { on_bundle_change_.push_back(std::move(listener)); }
   void OnSignerChange(Listener) override {}
-  void OnTokenSignerChange(Listener) override {}
-  HealthReport health() const override { return {}; }
+  void OnTokenSignerChange(Listener listener) override { on_token_signer_change_.push_back(std::move(listener)); }
+  HealthReport health() const override { return {HealthLevel::kGood, "the health of the source"}; }
+  const TokenSigner& jwt_signer() const { return jwt_signer_; }
 
   Status broken;
-  int issued = 0;
+  int issued = 0, issued_jwt = 0;
 
  private:
+  void ShowBundle() {
+    TokenAuthorities keys;
+    if (token_keys_) keys = {.jwt = {jwt_signer_.authority()}, .wit = {wit_signer_.authority()}};
+    bundle_ = std::make_shared<const Bundle>(
+        Bundle::Create(TrustDomain::Parse("example.org").value(), {root_->certificate}, {}, std::move(keys)).value());
+    for (Listener& listener : on_bundle_change_) listener();
+  }
+
   EventLoop& loop_;
   FakeClock& clock_;
   std::optional<SelfSignedCa> root_;
-  TokenSigner signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  TokenSigner jwt_signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  TokenSigner wit_signer_ = TokenSigner::Create(PrivateKey::Generate(KeyType::kEcP256).value()).value();
+  bool token_keys_ = true;
   std::shared_ptr<const Bundle> bundle_;
-  std::vector<Listener> on_bundle_change_;
+  std::vector<Listener> on_bundle_change_, on_token_signer_change_;
 };
 
 // Gives what is wanted of the selector "unix:uid:<n>" and `more`, or nothing but a reason.
@@ -168,7 +189,10 @@ class WorkloadServiceTest : public ::testing::Test {
     attestors_ = std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors));
     svids_ = std::make_unique<SvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
                                          [] { return 0.5; });
-    hub_ = std::make_unique<UpdateHub>(*svids_, source_, clock_);
+    wits_ = std::make_unique<WitSvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
+                                           [] { return 0.5; });
+    jwts_ = std::make_unique<JwtSvidCache>(source_, loop_, clock_, JwtSvidCacheOptions{}, [] { return 0.5; });
+    hub_ = std::make_unique<UpdateHub>(*svids_, *wits_, source_, clock_);
     StartCrls();
     BindCrls();
   }
@@ -181,10 +205,13 @@ class WorkloadServiceTest : public ::testing::Test {
                                                     .access = access_,
                                                     .attestation_timeout = seconds(5)},
                                          .svids = *svids_,
+                                         .wits = *wits_,
+                                         .jwts = *jwts_,
                                          .source = source_,
                                          .crls = *crls_,
                                          .foreign = *foreign_,
                                          .hub = *hub_,
+                                         .loop = loop_,
                                          .responses = ResponseShare(clock_)});
     services_->caller.random = [] { return 0.5; };
     methods_ = WorkloadMethods(*services_);
@@ -222,15 +249,20 @@ class WorkloadServiceTest : public ::testing::Test {
     std::unique_ptr<CallHandler> handler;
   };
 
-  std::unique_ptr<OpenCall> Open(const std::string& name, std::vector<std::string> header = {"true"}) {
+  // With the bytes of its request message.
+  std::unique_ptr<OpenCall> Ask(const std::string& name, const std::string& request,
+                                std::vector<std::string> header = {"true"}) {
     auto open = std::make_unique<OpenCall>(name);
     for (const std::string& value : header) open->call.metadata.emplace("workload.spiffe.io", value);
     open->handler = methods_.at("/SpiffeWorkloadAPI/" + name)(open->call);
     if (open->handler != nullptr) {
-      grpc::Slice empty;
-      open->handler->OnMessage(grpc::ByteBuffer(&empty, 1));
+      grpc::Slice bytes(request);
+      open->handler->OnMessage(grpc::ByteBuffer(&bytes, 1));
     }
     return open;
+  }
+  std::unique_ptr<OpenCall> Open(const std::string& name, std::vector<std::string> header = {"true"}) {
+    return Ask(name, "", std::move(header));
   }
 
   EventLoop loop_;
@@ -248,6 +280,8 @@ class WorkloadServiceTest : public ::testing::Test {
   std::unique_ptr<ForeignBundles> foreign_;
   std::unique_ptr<AttestorSet> attestors_;
   std::unique_ptr<SvidCache> svids_;
+  std::unique_ptr<WitSvidCache> wits_;
+  std::unique_ptr<JwtSvidCache> jwts_;
   std::unique_ptr<CrlKeeper> crls_;
   std::unique_ptr<UpdateHub> hub_;
   std::unique_ptr<WorkloadServices> services_;

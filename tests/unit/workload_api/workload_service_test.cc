@@ -53,12 +53,6 @@ TEST_F(WorkloadServiceTest, RefusesACallWithoutTheSecurityHeader) {
   }
 }
 
-TEST_F(WorkloadServiceTest, AnswersUnimplementedForJwtAndWit) {
-  for (const char* method : {"FetchJWTSVID", "FetchJWTBundles", "ValidateJWTSVID", "FetchWITSVID", "FetchWITBundles"}) {
-    EXPECT_EQ(Open(method)->call.status->code(), StatusCode::kUnimplemented) << method;
-  }
-}
-
 TEST_F(WorkloadServiceTest, DeniesACallerThatNoEntryMatches) {
   selector_ = "unix:uid:4711";
   for (const char* method : {"FetchX509SVID", "FetchX509Bundles"}) {
