@@ -160,8 +160,14 @@ Status Agent::Serve() {
   WatchReadiness();
   LANYARD_LOG_INFO("serving trust domain {} on {} ({} entries), operators on {}", config_.trust_domain.name(),
                    config_.workload_socket.path, registry_->registry()->size(), config_.admin_socket.path);
-  for (const HealthFinding& finding : Findings())
-    LANYARD_LOG_WARN("{}: {}; {}", finding.component, finding.text, finding.remedy);
+  for (const HealthFinding& finding : Findings()) {
+    const std::string line = fmt::format("{}: {}; {}", finding.component, finding.text, finding.remedy);
+    if (finding.level == HealthLevel::kGood) {
+      LANYARD_LOG_INFO("{}", line);
+    } else {
+      LANYARD_LOG_WARN("{}", line);
+    }
+  }
   return OkStatus();
 }
 

@@ -70,6 +70,11 @@ void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server, 
 std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   std::vector<HealthFinding> findings;
   Add(findings, "identity_source", sources.ca.health(), "lanyard ca show");
+  // No fault, but whoever misses tokens looks here.
+  if (const auto bundle = sources.ca.source().bundle(); bundle != nullptr && bundle->jwt_authorities().empty()) {
+    findings.push_back({"tokens", HealthLevel::kGood, sources.ca.health().text,
+                        "give a key in identity_source.embedded_ca.jwt_authority_key, if workloads need JWT-SVIDs"});
+  }
   if (sources.authority == AuthorityAtStart::kMissing) {
     findings.push_back(
         {"identity_source", HealthLevel::kDegraded,

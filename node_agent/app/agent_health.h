@@ -27,7 +27,7 @@ struct HealthSources {
   MonoTime now;
   const RegistryStore& registry;
   const ForeignBundles& foreign;
-  const CaKeeper& ca;
+  CaKeeper& ca;
   AuthorityAtStart authority = AuthorityAtStart::kThere;
   const CrlKeeper& crls;
   const SvidCache& svids;

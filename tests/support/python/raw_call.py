@@ -3,6 +3,7 @@
 Run as a program it is such a caller: `raw_call.py VERB SOCKET …`; each verb prints one JSON object a line.
 
     call SOCKET              calls as it should and prints what came
+    ask SOCKET METHOD        sends the message whose hexadecimal digits are on stdin; prints the first answer and the status
     follow SOCKET            prints each message and at last the status of one stream
     leave SOCKET COUNT       sends whole calls on COUNT connections and exits without waiting
     inherit SOCKET           connects, exits, and lets a child call on the connection that it inherited
@@ -38,17 +39,20 @@ def literal(name, value):
     return b'\0' + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
-def call_frames(number, method='/SpiffeWorkloadAPI/FetchX509SVID', metadata=(('workload.spiffe.io', 'true'),)):
-    """One call with an empty message, as stream `number` of a connection."""
+def call_frames(number, method='/SpiffeWorkloadAPI/FetchX509SVID', metadata=(('workload.spiffe.io', 'true'),), message=b''):
+    """One call with one message, as stream `number` of a connection."""
     fields = [(':method', 'POST'), (':scheme', 'http'), (':path', method), (':authority', 'localhost'),
               ('content-type', 'application/grpc'), ('te', 'trailers'), *metadata]
     block = b''.join(literal(name, value) for name, value in fields)
-    return frame(HEADERS, END_HEADERS, number, block) + frame(DATA, END_STREAM, number, b'\0\0\0\0\0')
+    body = b'\0' + struct.pack('>I', len(message)) + message
+    pieces = [body[at:at + 16384] for at in range(0, len(body), 16384)]  # no larger frame without asking (RFC 9113 §4.2)
+    return frame(HEADERS, END_HEADERS, number, block) + b''.join(
+        frame(DATA, END_STREAM if piece is pieces[-1] else 0, number, piece) for piece in pieces)
 
 
-def call_bytes(*method, **metadata):
-    """Everything a client sends for one call with an empty message."""
-    return PREFACE + frame(SETTINGS, 0, 0) + call_frames(1, *method, **metadata)
+def call_bytes(*method, **more):
+    """Everything a client sends for one call with one message, empty if none is given."""
+    return PREFACE + frame(SETTINGS, 0, 0) + call_frames(1, *method, **more)
 
 
 def connect(path):
@@ -64,6 +68,7 @@ class Answers:
     def __init__(self, connection):
         self.connection = connection
         self.messages, self.status, self.closed = 0, None, False
+        self.data, self.why = b'', ''
         self._received = b''
 
     def read_some(self):
@@ -91,11 +96,22 @@ class Answers:
             self.connection.sendall(frame(PING, ACK, 0, payload))
         elif kind == DATA and payload:  # one frame a message: they are small
             self.messages += 1
+            self.data += payload
             self.connection.sendall(b''.join(frame(WINDOW_UPDATE, 0, stream, struct.pack('>I', len(payload))) for stream in (0, 1)))
         elif kind == HEADERS:
             status = re.search(rb'grpc-status.(\d+)', payload, re.DOTALL)
             if status:
                 self.status = int(status[1])
+            why = re.search(rb'grpc-message(.)', payload, re.DOTALL)
+            if why:
+                length, start = why[1][0], why.end()
+                if length == 127:  # RFC 7541 §5.1: the rest of the number follows, seven bits at a time
+                    shift, more = 0, True
+                    while more:
+                        more = payload[start] & 0x80
+                        length += (payload[start] & 0x7f) << shift
+                        shift, start = shift + 7, start + 1
+                self.why = payload[start:start + length].decode()
 
 
 def read_answer(connection, seconds=10):
@@ -105,6 +121,22 @@ def read_answer(connection, seconds=10):
     while not answers.messages and answers.status is None and not answers.closed and time.monotonic() < deadline:
         answers.read_some()
     return {'messages': answers.messages, 'status': answers.status, 'closed': answers.closed}
+
+
+def ask(path, method, message, seconds=30):
+    """The first message of the answer (None if there is none), the status (None while a stream is open) and its text."""
+    connection = connect(path)
+    connection.settimeout(seconds)
+    connection.sendall(call_bytes(method, message=message))
+    answers = Answers(connection)
+
+    def whole():
+        return len(answers.data) >= 5 and len(answers.data) >= 5 + int.from_bytes(answers.data[1:5], 'big')
+    while answers.status is None and not answers.closed and not whole():
+        answers.read_some()
+    answer = answers.data[5:5 + int.from_bytes(answers.data[1:5], 'big')] if whole() else None
+    connection.close()
+    return answer, answers.status, answers.why
 
 
 def emit(value):
@@ -208,12 +240,15 @@ def streams(path, count, messages):
     emit({'streams': count, 'messages': min(done)})
 
 
-def main(verb, path, *numbers):
-    numbers = list(map(int, numbers))
+def main(verb, path, *rest):
+    numbers = list(map(int, rest)) if verb != 'ask' else []
     if verb == 'call':
         connection = connect(path)
         connection.sendall(call_bytes())
         emit(read_answer(connection))
+    elif verb == 'ask':
+        answer, status, why = ask(path, *rest, bytes.fromhex(sys.stdin.read()))
+        emit({'answer': answer.hex() if answer is not None else None, 'status': status, 'why': why})
     else:
         verbs = [follow, leave, inherit, hand_over, hold, fetches, streams, garbage]
         {function.__name__: function for function in verbs}[verb](path, *numbers)
