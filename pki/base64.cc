@@ -1,5 +1,6 @@
 #include "pki/base64.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -9,25 +10,25 @@ namespace {
 constexpr std::string_view kStandard = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 constexpr std::string_view kUrl = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-// Calls `put` with each character.
-template <class Put>
-void Encode(std::string_view bytes, std::string_view alphabet, Put put) {
-  std::uint32_t pending = 0;
-  int bits = 0;
-  for (const char c : bytes) {
-    pending = (pending << 8 | static_cast<unsigned char>(c)) & 0xffff;
-    for (bits += 8; bits >= 6;) {
-      bits -= 6;
-      put(alphabet[pending >> bits & 0x3f]);
-    }
+// Without padding.
+constexpr std::size_t EncodedSize(std::size_t bytes) {
+  return (bytes * 8 + 5) / 6;
+}
+
+// Writes EncodedSize() characters: four for each three bytes, and two or three for the one or two that are left.
+void Encode(std::string_view bytes, std::string_view alphabet, char* out) {
+  while (!bytes.empty()) {
+    const std::size_t taken = std::min<std::size_t>(bytes.size(), 3);
+    std::uint32_t group = 0;
+    for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (i < taken ? static_cast<unsigned char>(bytes[i]) : 0U);
+    for (std::size_t i = 0; i < EncodedSize(taken); ++i) *out++ = alphabet[group >> (18 - 6 * i) & 0x3f];
+    bytes.remove_prefix(taken);
   }
-  if (bits > 0) put(alphabet[pending << (6 - bits) & 0x3f]);
 }
 
 std::string Encode(std::string_view bytes, std::string_view alphabet) {
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  Encode(bytes, alphabet, [&text](char c) { text += c; });
+  std::string text(EncodedSize(bytes.size()), '\0');
+  Encode(bytes, alphabet, text.data());
   return text;
 }
 
@@ -77,9 +78,8 @@ std::string Base64UrlEncode(std::string_view bytes) {
 }
 
 SecretBytes Base64UrlEncodeSecret(const SecretBytes& bytes) {
-  SecretBytes text((bytes.size() * 8 + 5) / 6);
-  char* at = text.mutable_data();
-  Encode(bytes.expose(), kUrl, [&at](char c) { *at++ = c; });
+  SecretBytes text(EncodedSize(bytes.size()));
+  Encode(bytes.expose(), kUrl, text.mutable_data());
   return text;
 }
 

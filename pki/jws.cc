@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "pki/base64.h"
-#include "pki/jws_signature.h"
 #include "pki/strict_json.h"
 #include "pki/wrong.h"
 
@@ -64,15 +63,14 @@ Status Jws::CheckSignature(const PublicKey& key) const {
   return VerifyJws(algorithm_, key, input_, signature_);
 }
 
-Result<std::string> MakeJws(const JwsHeader& header, std::string_view payload, const PrivateKey& key) {
-  const JwsAlgorithm algorithm = JwsAlgorithmFor(key.type());
+Result<std::string> MakeJws(const JwsHeader& header, std::string_view payload, const JwsSigner& signer) {
   nlohmann::ordered_json members;
-  members["alg"] = JwsAlgorithmName(algorithm);
+  members["alg"] = JwsAlgorithmName(signer.algorithm());
   members["kid"] = header.key_id;
   members["typ"] = header.type;
   const std::string json = members.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   std::string token = Base64UrlEncode(json) + '.' + Base64UrlEncode(payload);
-  ASSIGN_OR_RETURN(const std::string signature, SignJws(algorithm, key, token));
+  ASSIGN_OR_RETURN(const std::string signature, signer.Sign(token));
   token += '.' + Base64UrlEncode(signature);
   if (token.size() > kMaxTokenBytes) {
     return Wrong("the token would have {} bytes, at most {} are made", token.size(), kMaxTokenBytes);

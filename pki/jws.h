@@ -16,6 +16,7 @@
 
 #include "node_agent/base/status.h"
 #include "pki/jws_algorithm.h"
+#include "pki/jws_signature.h"
 #include "pki/key.h"
 
 namespace lanyard {
@@ -52,8 +53,8 @@ struct JwsHeader {
   std::string type;
 };
 
-// A token with "alg" for the key, "kid" and "typ" in its header and nothing else. Takes the payload as it is.
+// A token with the signer's "alg", "kid" and "typ" in its header and nothing else. Takes the payload as it is.
 // InvalidArgument when the token would be longer than Parse() reads.
-Result<std::string> MakeJws(const JwsHeader& header, std::string_view payload, const PrivateKey& key);
+Result<std::string> MakeJws(const JwsHeader& header, std::string_view payload, const JwsSigner& signer);
 
 }  // namespace lanyard

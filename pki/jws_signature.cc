@@ -82,12 +82,18 @@ Result<std::string> ToDer(std::string_view raw) {
 
 }  // namespace
 
-Result<std::string> SignJws(JwsAlgorithm algorithm, const PrivateKey& key, std::string_view input) {
-  RETURN_IF_ERROR(Annotate(CheckKeyFits(algorithm, key.public_key()), "sign a token"));
-  const EvpScheme scheme = SchemeOf(algorithm);
-  ASSIGN_OR_RETURN(std::string signature, EvpSign(key.native(), scheme, input, "sign a token"));
+Result<JwsSigner> JwsSigner::For(PrivateKey key) {
+  if (key.type() != KeyType::kEcP256) return JwsSigner(std::move(key), nullptr);
+  ASSIGN_OR_RETURN(std::shared_ptr<P256Signer> p256, P256Signer::For(key));
+  return JwsSigner(std::move(key), std::move(p256));
+}
+
+Result<std::string> JwsSigner::Sign(std::string_view input) const {
+  const EvpScheme scheme = SchemeOf(algorithm());
+  auto signature = p256_ ? p256_->Sign(input) : EvpSign(key_.native(), scheme, input, "sign");
+  if (!signature.ok()) return Annotate(signature.status(), "sign a token");
   if (!IsEcdsa(scheme)) return signature;
-  return ToRaw(signature, SignatureBytes(key.native(), scheme));
+  return ToRaw(*signature, SignatureBytes(key_.native(), scheme));
 }
 
 Status VerifyJws(JwsAlgorithm algorithm, const PublicKey& key, std::string_view input, std::string_view signature) {

@@ -69,7 +69,8 @@ Result<JwtSvid> JwtSvid::Issue(const TokenSigner& signer, const JwtSvidRequest& 
   claims["iat"] = NumericDate(request.issued_at);
   claims["jti"] = *token_id;
   if (!request.issuer.empty()) claims["iss"] = request.issuer;
-  Result<std::string> token = signer.Sign("JWT", claims);
+  std::string json = claims.dump();
+  Result<std::string> token = signer.Sign("JWT", json);
   if (!token.ok()) return failed(token.status());
   return JwtSvid(std::make_shared<const State>(State{.token = *std::move(token),
                                                      .id = request.id,
@@ -77,7 +78,7 @@ Result<JwtSvid> JwtSvid::Issue(const TokenSigner& signer, const JwtSvidRequest& 
                                                      .expires = expires,
                                                      .key_id = signer.authority().key_id(),
                                                      .token_id = *std::move(token_id),
-                                                     .claims = claims.dump()}));
+                                                     .claims = std::move(json)}));
 }
 
 Result<JwtSvid::Parsed> JwtSvid::Read(std::string_view token) {

@@ -2,9 +2,7 @@
 
 #include <openssl/rand.h>
 
-#include <array>
 #include <ctime>
-#include <mutex>
 
 #include "pki/der.h"
 #include "pki/hex.h"
@@ -34,7 +32,7 @@ constexpr std::string_view kOrganizationOid = "\x06\x03\x55\x04\x0a"sv;
 constexpr unsigned char kUtf8String = 0x0c, kSet = 0x31, kDnsName = 0x82, kUri = 0x86, kKeyIdentifier = 0x80,
                         kExtensionsTag = 0xa3;
 
-constexpr std::size_t kDigestBytes = 32, kSubjectKeyIdBytes = 20, kMaxSignatureBytes = 80;
+constexpr std::size_t kSubjectKeyIdBytes = 20;
 
 std::string ExtensionDer(std::string_view oid, std::string_view value) {
   return der::Tlv(der::kSequence, std::string(oid) + der::Tlv(der::kOctetString, value));
@@ -63,62 +61,15 @@ std::string_view View(const unsigned char* bytes, std::size_t size) {
 
 }  // namespace
 
-// Signs digests with the CA's key, and keeps the contexts that this takes.
-class LeafTemplate::Signer {
- public:
-  Signer(const PrivateKey& key, Owned<EVP_MD, EVP_MD_free> sha256, Owned<EVP_MD, EVP_MD_free> sha1)
-      : key_(key), sha256_(std::move(sha256)), sha1_(std::move(sha1)) {}
-
-  Status Sha1(std::string_view bytes, unsigned char* digest) const {
-    if (EVP_Digest(bytes.data(), bytes.size(), digest, nullptr, sha1_.get(), nullptr) != 1)
-      return OpenSslError("hash public key");
-    return OkStatus();
-  }
-
-  // The signature of `bytes` as Ecdsa-Sig-Value (RFC 3279 §2.2.3); its size is returned.
-  Result<std::size_t> Sign(std::string_view bytes, unsigned char (&signature)[kMaxSignatureBytes]) {
-    unsigned char digest[kDigestBytes];
-    if (EVP_Digest(bytes.data(), bytes.size(), digest, nullptr, sha256_.get(), nullptr) != 1)
-      return OpenSslError("hash certificate");
-    ASSIGN_OR_RETURN(PkeyCtxPtr context, Take());
-    std::size_t length = sizeof signature;
-    if (EVP_PKEY_sign(context.get(), signature, &length, digest, sizeof digest) != 1)
-      return OpenSslError("sign certificate");
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(context));
-    return length;
-  }
-
- private:
-  Result<PkeyCtxPtr> Take() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!idle_.empty()) {
-        PkeyCtxPtr context = std::move(idle_.back());
-        idle_.pop_back();
-        return context;
-      }
-    }
-    PkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, key_.native(), nullptr));
-    if (context == nullptr || EVP_PKEY_sign_init(context.get()) != 1) return OpenSslError("prepare signing");
-    return context;
-  }
-
-  const PrivateKey key_;
-  const Owned<EVP_MD, EVP_MD_free> sha256_, sha1_;
-  std::mutex mutex_;  // guards idle_, nothing else
-  std::vector<PkeyCtxPtr> idle_;
-};
-
 Result<LeafTemplate> LeafTemplate::For(const Certificate& issuer, const PrivateKey& issuer_key) {
   if (issuer_key.type() != KeyType::kEcP256)
     return Error(StatusCode::kInvalidArgument, "leaf template: issuer's key is not P-256");
-  Owned<EVP_MD, EVP_MD_free> sha256(EVP_MD_fetch(nullptr, "SHA256", nullptr)),
-      sha1(EVP_MD_fetch(nullptr, "SHA1", nullptr));
-  if (sha256 == nullptr || sha1 == nullptr) return OpenSslError("fetch digests");
+  Owned<EVP_MD, EVP_MD_free> sha1(EVP_MD_fetch(nullptr, "SHA1", nullptr));
+  if (sha1 == nullptr) return OpenSslError("fetch SHA-1");
 
   LeafTemplate made;
-  made.signer_ = std::make_shared<Signer>(issuer_key, std::move(sha256), std::move(sha1));
+  made.sha1_ = std::move(sha1);
+  ASSIGN_OR_RETURN(made.signer_, P256Signer::For(issuer_key));
   const std::string subject =
       der::Tlv(der::kSequence, der::Tlv(kSet, der::Tlv(der::kSequence, std::string(kOrganizationOid) +
                                                                            der::Tlv(kUtf8String, kLeafOrganization))));
@@ -146,7 +97,9 @@ Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const Privat
   const std::string_view point = View(leaf_key.point()->data(), leaf_key.point()->size());
   // RFC 5280 §4.2.1.2, method (1): SHA-1 of the point; it names the key, it does not protect it
   unsigned char key_id[kSubjectKeyIdBytes];
-  RETURN_IF_ERROR(signer_->Sha1(point, key_id));
+  if (EVP_Digest(point.data(), point.size(), key_id, nullptr, sha1_.get(), nullptr) != 1) {
+    return OpenSslError("hash public key");
+  }
   unsigned char serial[kSerialBytes];
   if (RAND_bytes(serial, sizeof serial) != 1) return OpenSslError("make serial number");
   serial[0] = static_cast<unsigned char>(1 + serial[0] % 0x7f);  // 0x01..0x7f: positive and of full length
@@ -174,12 +127,11 @@ Result<WrittenLeaf> LeafTemplate::Write(const LeafContent& content, const Privat
   std::string signed_part;
   signed_part.reserve(body.size() + 128);
   der::Append(signed_part, der::kSequence, body);
-  unsigned char signature[kMaxSignatureBytes];
-  ASSIGN_OR_RETURN(const std::size_t signature_size, signer_->Sign(signed_part, signature));
+  ASSIGN_OR_RETURN(const std::string signature, signer_->Sign(signed_part));
   signed_part += kEcdsaSha256;
-  der::AppendHeader(signed_part, der::kBitString, signature_size + 1);
+  der::AppendHeader(signed_part, der::kBitString, signature.size() + 1);
   signed_part += '\0';  // no unused bits
-  signed_part += View(signature, signature_size);
+  signed_part += signature;
 
   WrittenLeaf leaf{der::Tlv(der::kSequence, signed_part), fixed_fields_};
   leaf.fields.uri_sans = {content.id.str()};

@@ -5,8 +5,7 @@
 // works for a P-256 key in the leaf and a P-256 key at the CA; other kinds go through OpenSSL's X509 calls
 // (pki/certificate_builder.h).
 //
-// Thread: any; immutable but for a pool of signing contexts, which a mutex guards: a context may not be used by two
-// threads at once, and in the pool it dies with the issuer and does not keep an old CA key alive in some thread.
+// Thread: any; immutable, copies share the signer.
 #pragma once
 
 #include <chrono>
@@ -17,7 +16,10 @@
 #include "node_agent/base/status.h"
 #include "pki/certificate.h"
 #include "pki/key.h"
+#include "pki/p256_signer.h"
 #include "pki/spiffe_id.h"
+
+struct evp_md_st;  // EVP_MD
 
 namespace lanyard {
 
@@ -41,14 +43,14 @@ class LeafTemplate {
   Result<WrittenLeaf> Write(const LeafContent& content, const PrivateKey& leaf_key) const;
 
  private:
-  class Signer;
   LeafTemplate() = default;
 
   std::string after_serial_;      // signature algorithm and issuer's name
   std::string after_dates_;       // subject and the public key up to its point
   std::string fixed_extensions_;  // key usage, extended key usage, basic constraints, authority key identifier
   CertificateFields fixed_fields_;
-  std::shared_ptr<Signer> signer_;
+  std::shared_ptr<evp_md_st> sha1_;
+  std::shared_ptr<P256Signer> signer_;
 };
 
 }  // namespace lanyard

@@ -1,5 +1,6 @@
 #include "pki/strict_json.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -103,6 +104,8 @@ const std::string* StringMember(const nlohmann::json& object, const char* name) 
 }
 
 bool IsUtf8(std::string_view text) {
+  const auto is_ascii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+  if (std::all_of(text.begin(), text.end(), is_ascii)) return true;
   const Json value(text);  // the library leaves out what is not, and knows what is
   return Json::parse(value.dump(-1, ' ', false, Json::error_handler_t::ignore)) == value;
 }

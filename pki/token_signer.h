@@ -3,12 +3,12 @@
 // Thread: any; immutable, copies share the key.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "node_agent/base/status.h"
+#include "pki/jws_signature.h"
 #include "pki/jwt_authority.h"
 #include "pki/key.h"
 
@@ -22,14 +22,15 @@ class TokenSigner {
 
   const JwtAuthority& authority() const { return authority_; }
 
-  // A token of these claims, with "alg", "kid" and this "typ" in its header (JWT-SVID §2, WIT-SVID §4).
-  Result<std::string> Sign(std::string_view type, const nlohmann::ordered_json& claims) const;
+  // A token of these claims, a JSON object, with "alg", "kid" and this "typ" in its header (JWT-SVID §2, WIT-SVID §4).
+  Result<std::string> Sign(std::string_view type, std::string_view claims) const;
 
  private:
-  TokenSigner(JwtAuthority authority, PrivateKey key) : authority_(std::move(authority)), key_(std::move(key)) {}
+  TokenSigner(JwtAuthority authority, JwsSigner signer)
+      : authority_(std::move(authority)), signer_(std::move(signer)) {}
 
   JwtAuthority authority_;
-  PrivateKey key_;
+  JwsSigner signer_;
 };
 
 }  // namespace lanyard

@@ -132,7 +132,7 @@ Result<WitSvid> WitSvid::Issue(const TokenSigner& signer, const WitSvidRequest& 
   claims["nbf"] = NumericDate(request.not_before);
   claims["iat"] = NumericDate(request.issued_at);
   claims["jti"] = *std::move(token_id);
-  Result<std::string> token = signer.Sign(kType, claims);
+  Result<std::string> token = signer.Sign(kType, claims.dump());
   if (!token.ok()) return failed(token.status());
   Result<WitSvid> svid = Create(*token, *std::move(key));
   if (!svid.ok()) return failed(svid.status());

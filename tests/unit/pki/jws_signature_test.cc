@@ -45,7 +45,7 @@ TEST(JwsSignatureTest, OpensslAcceptsWhatWeSignWithEveryKeyType) {
   for (const KeyType type : kKeyTypes) {
     const OpensslCli cli;
     const PrivateKey key = Get(PrivateKey::Generate(type));
-    const std::string signature = Get(SignJws(JwsAlgorithmFor(type), key, kInput));
+    const std::string signature = Get(Get(JwsSigner::For(key)).Sign(kInput));
     cli.Write("key.pub", Get(key.public_key().ToPem()));
     cli.Write("input", kInput);
     const bool ec = type == KeyType::kEcP256 || type == KeyType::kEcP384;
@@ -96,7 +96,7 @@ TEST(JwsSignatureTest, APssSaltOfAnotherLengthIsRefused) {  // RFC 7518 §3.5
 
 TEST(JwsSignatureTest, EveryFlippedBitAndEveryOtherLengthIsRefused) {
   const PrivateKey key = Get(PrivateKey::Generate(KeyType::kEcP256));
-  const std::string good = Get(SignJws(JwsAlgorithm::kEs256, key, kInput));
+  const std::string good = Get(Get(JwsSigner::For(key)).Sign(kInput));
   for (std::size_t bit = 0; bit < good.size() * 8; ++bit) {
     std::string bad = good;
     bad[bit / 8] = static_cast<char>(bad[bit / 8] ^ (1 << bit % 8));
@@ -138,8 +138,9 @@ TEST(JwsSignatureTest, AKeyIsUsedForNothingButItsOwnAlgorithms) {
   const PrivateKey p256 = Get(PrivateKey::Generate(KeyType::kEcP256));
   const PrivateKey p384 = Get(PrivateKey::Generate(KeyType::kEcP384));
   const PrivateKey rsa = Get(PrivateKey::Generate(KeyType::kRsa2048));
-  EXPECT_THAT(SignJws(JwsAlgorithm::kEs256, p384, kInput), Refused("ES256 is not made with P-384 keys"));
-  EXPECT_THAT(SignJws(JwsAlgorithm::kRs256, p256, kInput), Refused("RS256 is not made with P-256 keys"));
+  EXPECT_EQ(Get(JwsSigner::For(p256)).algorithm(), JwsAlgorithm::kEs256);
+  EXPECT_EQ(Get(JwsSigner::For(p384)).algorithm(), JwsAlgorithm::kEs384);
+  EXPECT_EQ(Get(JwsSigner::For(rsa)).algorithm(), JwsAlgorithm::kRs256);
   EXPECT_THAT(VerifyJws(JwsAlgorithm::kEs256, p384.public_key(), kInput, ""), Refused("not made with"));
   EXPECT_THAT(VerifyJws(JwsAlgorithm::kEs384, p256.public_key(), kInput, ""), Refused("not made with"));
   EXPECT_THAT(VerifyJws(JwsAlgorithm::kEs512, rsa.public_key(), kInput, ""), Refused("not made with"));

@@ -45,7 +45,7 @@ TEST(JwsTest, AnotherKeyOfTheSameKindDidNotSignIt) {
 
 TEST(JwsTest, HeaderAndPayloadAreUnderTheSignature) {
   const PrivateKey key = Get(PrivateKey::Generate(KeyType::kEcP256));
-  const std::string token = Get(MakeJws({.key_id = "k", .type = "JWT"}, "{}", key));
+  const std::string token = Get(MakeJws({.key_id = "k", .type = "JWT"}, "{}", Get(JwsSigner::For(key))));
   const std::string signature = token.substr(token.rfind('.') + 1);
   for (const auto& [header, payload] : {std::pair(R"({"alg":"ES256","kid":"other","typ":"JWT"})", "{}"),
                                         std::pair(R"({"alg":"ES256","kid":"k","typ":"JWT"})", R"({"a":1})"),
@@ -119,14 +119,16 @@ TEST(JwsTest, TheLimitOfItsLengthIsExact) {
   const std::string too_long = std::string(kMaxTokenBytes + 1, 'A');
   EXPECT_THAT(Jws::Parse(too_long), Refused("at most 16384"));
   const PrivateKey key = Get(PrivateKey::Generate(KeyType::kEcP256));
-  EXPECT_THAT(MakeJws({.key_id = "k", .type = "JWT"}, std::string(12300, 'x'), key), Refused("at most 16384"));
+  EXPECT_THAT(MakeJws({.key_id = "k", .type = "JWT"}, std::string(12300, 'x'), Get(JwsSigner::For(key))),
+              Refused("at most 16384"));
 }
 
 TEST(JwsTest, MakesAHeaderOfThreeMembersAndNothingElse) {
   for (const auto& [type, alg] : {std::pair(KeyType::kEcP256, "ES256"), std::pair(KeyType::kEcP384, "ES384"),
                                   std::pair(KeyType::kRsa2048, "RS256")}) {
     const PrivateKey key = Get(PrivateKey::Generate(type));
-    const std::string token = Get(MakeJws({.key_id = "a \"key\"", .type = "JWT"}, R"({"a":1})", key));
+    const std::string token =
+        Get(MakeJws({.key_id = "a \"key\"", .type = "JWT"}, R"({"a":1})", Get(JwsSigner::For(key))));
     EXPECT_EQ(json::parse(Get(Base64UrlDecode(token.substr(0, token.find('.'))))),
               (json{{"alg", alg}, {"kid", "a \"key\""}, {"typ", "JWT"}}));
     const Jws jws = Get(Jws::Parse(token));

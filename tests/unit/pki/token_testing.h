@@ -50,7 +50,7 @@ inline std::string Unsigned(std::string_view header, std::string_view payload, s
 // A token with any header and any payload, signed by an attacker who has the key, or by a careless issuer.
 inline std::string SignedToken(const PrivateKey& key, std::string_view header, std::string_view payload) {
   const std::string input = Base64UrlEncode(header) + '.' + Base64UrlEncode(payload);
-  return input + '.' + Base64UrlEncode(Get(SignJws(JwsAlgorithmFor(key.type()), key, input)));
+  return input + '.' + Base64UrlEncode(Get(Get(JwsSigner::For(key)).Sign(input)));
 }
 
 }  // namespace lanyard::testing
