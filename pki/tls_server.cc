@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include <limits>
 #include <utility>
@@ -60,6 +61,12 @@ Result<TlsServerContext> TlsServerContext::Create(const std::vector<Certificate>
     if (SSL_CTX_add1_chain_cert(ctx, chain[i].native()) != 1) return OpenSslError("make TLS context: add intermediate");
   }
   return TlsServerContext(std::shared_ptr<SSL_CTX>(std::move(context)));
+}
+
+bool TlsServerContext::Names(const std::string& host) const {
+  X509* certificate = SSL_CTX_get0_certificate(context_.get());
+  return X509_check_host(certificate, host.data(), host.size(), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, nullptr) == 1 ||
+         X509_check_ip_asc(certificate, host.c_str(), 0) == 1;
 }
 
 struct TlsServerSession::State {

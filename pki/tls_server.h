@@ -30,6 +30,9 @@ class TlsServerContext {
   // `chain` begins with the certificate of `key`.
   static Result<TlsServerContext> Create(const std::vector<Certificate>& chain, const PrivateKey& key);
 
+  // Whether a client that looks for this host, a DNS name or an IP address, finds it among the certificate's names.
+  bool Names(const std::string& host) const;
+
  private:
   friend class TlsServerSession;
   explicit TlsServerContext(std::shared_ptr<ssl_ctx_st> context) : context_(std::move(context)) {}

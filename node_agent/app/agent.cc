@@ -7,6 +7,7 @@
 #include "attestors/process_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
+#include "node_agent/app/config_oidc.h"
 #include "node_agent/app/federation_check.h"
 #include "node_agent/app/version.h"
 #include "node_agent/base/log.h"
@@ -265,6 +266,7 @@ Status Agent::ServeAdmin() {
 Status Agent::ServeEndpoints() {
   endpoints_.reset();  // its addresses may be asked for again
   bundle_endpoint_.reset();
+  for (const std::string& line : OidcWarnings(config_)) LANYARD_LOG_WARN("{}", line);
   ASSIGN_OR_RETURN(endpoints_, AgentEndpoints::Start(
                                    loop_, {.metrics = config_.endpoints.metrics, .health = config_.endpoints.health},
                                    [this] { return MetricsPage(); }, [this] { return ReadinessNow(); }));
@@ -275,6 +277,7 @@ Status Agent::ServeEndpoints() {
                    BundleEndpoint::Start({loop_, clock_, svids_, source_, hub_},
                                          {.config = config_.endpoints.bundle,
                                           .trust_domain = config_.trust_domain,
+                                          .oidc_issuer = config_.oidc.issuer,
                                           .sequence_file = config_.data_dir + "/bundle.sequence",
                                           .refresh_hint = RefreshHintFor(config_.embedded_ca.ca_ttl)}));
   LANYARD_LOG_INFO("bundle endpoint on {}", bundle_endpoint_->address().str());

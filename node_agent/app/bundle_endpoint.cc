@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "node_agent/app/config_oidc.h"
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/utc.h"
@@ -30,7 +31,9 @@ BundleEndpoint::BundleEndpoint(BundleEndpointSources sources, BundleEndpointOpti
     : from_(sources),
       options_(std::move(options)),
       document_(from_.loop, from_.clock, options_.sequence_file, options_.refresh_hint),
-      trouble_(Error(StatusCode::kUnavailable, "its certificate is not there yet")) {}
+      trouble_(Error(StatusCode::kUnavailable, "its certificate is not there yet")) {
+  if (!options_.oidc_issuer.empty()) oidc_.emplace(options_.oidc_issuer, options_.refresh_hint);
+}
 
 Result<std::unique_ptr<BundleEndpoint>> BundleEndpoint::Start(BundleEndpointSources sources,
                                                               BundleEndpointOptions options) {
@@ -52,16 +55,21 @@ Result<std::unique_ptr<BundleEndpoint>> BundleEndpoint::Start(BundleEndpointSour
   return endpoint;
 }
 
-// Whoever adds to what is served here (OIDC discovery and its keys) adds a path.
 HttpRoutes BundleEndpoint::Routes() {
-  return {{"/", [this] {
-             if (document_.text().empty()) return HttpResponse{.status = 503, .body = "the bundle is not there yet\n"};
-             return HttpResponse{.content_type = "application/json", .body = document_.text()};
-           }}};
+  HttpRoutes routes = {{"/", [this] {
+                          if (document_.text().empty())
+                            return HttpResponse{.status = 503, .body = "the bundle is not there yet\n"};
+                          return HttpResponse{.content_type = "application/json", .body = document_.text()};
+                        }}};
+  if (oidc_) routes.merge(oidc_->Routes());
+  return routes;
 }
 
 void BundleEndpoint::ShowBundle() {
-  if (const std::shared_ptr<const Bundle> bundle = from_.source.bundle()) document_.Show(*bundle);
+  const std::shared_ptr<const Bundle> bundle = from_.source.bundle();
+  if (bundle == nullptr) return;
+  document_.Show(*bundle);
+  if (oidc_) oidc_->Show(*bundle);
 }
 
 Result<BundleEndpoint::GivenCertificate> BundleEndpoint::ReadGiven(const BundleEndpointConfig& config) {
@@ -108,8 +116,20 @@ void BundleEndpoint::TakeGiven(Result<GivenCertificate> given) {
     return;
   }
   valid_ = {given->not_before, given->not_after};
+  WarnIfNotTheIssuers(given->context);
   tls_.Set(std::move(given->context));
   LANYARD_LOG_INFO("the bundle endpoint's certificate was read; it is valid until {}", Utc(valid_->second));
+}
+
+void BundleEndpoint::WarnIfNotTheIssuers(const TlsServerContext& context) const {
+  if (!oidc_) return;
+  const std::string host(OidcIssuerHost(options_.oidc_issuer));
+  if (context.Names(host)) return;
+  LANYARD_LOG_WARN(
+      "endpoints.bundle.cert {} does not name {}, the host of oidc.issuer: verifiers that come here by that name "
+      "refuse "
+      "it; give a certificate for it, unless a proxy ends TLS",
+      options_.config.cert, host);
 }
 
 void BundleEndpoint::UseOwnSvid() {

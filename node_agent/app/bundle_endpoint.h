@@ -1,4 +1,5 @@
-// The bundle endpoint: our trust domain's bundle over HTTPS, for other trust domains (SPIFFE_Federation §5).
+// The bundle endpoint: our trust domain's bundle over HTTPS, for other trust domains (SPIFFE_Federation §5), and the
+// keys of JWT-SVIDs for OpenID Connect libraries (oidc_discovery.h).
 //
 // GET / is the SPIFFE bundle document, the newest, for anybody: clients are not asked who they are. The server proves
 // itself with given certificate files (profile https_web), which are read again when they change, or with an X.509-SVID
@@ -16,6 +17,7 @@
 
 #include "node_agent/app/bundle_document.h"
 #include "node_agent/app/config_endpoints.h"
+#include "node_agent/app/oidc_discovery.h"
 #include "node_agent/app/tls_filter.h"
 #include "node_agent/base/dir_watcher.h"
 #include "node_agent/base/health.h"
@@ -34,6 +36,7 @@ struct BundleEndpointSources {
 struct BundleEndpointOptions {
   BundleEndpointConfig config;  // with an address
   TrustDomain trust_domain;
+  std::string oidc_issuer;  // empty: no discovery
   std::string sequence_file;
   std::chrono::seconds refresh_hint;
 };
@@ -64,6 +67,7 @@ class BundleEndpoint {
   Status UseGivenFiles();
   void ReadGivenFiles();
   void TakeGiven(Result<GivenCertificate> given);
+  void WarnIfNotTheIssuers(const TlsServerContext& context) const;
   void UseOwnSvid();
   void AskForOwnSvid();
   void TakeOwnSvid(const CachedSvidPtr& cached);
@@ -71,6 +75,7 @@ class BundleEndpoint {
   BundleEndpointSources from_;
   const BundleEndpointOptions options_;
   BundleDocument document_;
+  std::optional<OidcDiscovery> oidc_;
   TlsSlot tls_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<UpdateHub::Subscription> subscription_;

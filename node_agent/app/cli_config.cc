@@ -5,6 +5,7 @@
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/config.h"
 #include "node_agent/app/config_example.h"
+#include "node_agent/app/config_oidc.h"
 #include "node_agent/app/federation_check.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/registry/loader.h"
@@ -35,7 +36,7 @@ Findings CheckConfigAndRegistry(const std::string& file) {
   found.errors = registry.errors;
   found.warnings = registry.warnings;
   for (std::vector<std::string> more : {UnknownFederation(*registry.registry, config->federation.trust_domains),
-                                        UnusableBundles(config->federation.trust_domains)}) {
+                                        UnusableBundles(config->federation.trust_domains), OidcWarnings(*config)}) {
     std::move(more.begin(), more.end(), std::back_inserter(found.warnings));
   }
   found.summary = fmt::format("{}: valid; trust domain {}, {}", Printable(file), config->trust_domain.name(),

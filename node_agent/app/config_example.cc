@@ -55,7 +55,8 @@ svid:
   # as for embedded_ca
   key_type: {svid_key_type}
 
-# What JWT-SVIDs say as their issuer, an https URL; without it they name none.
+# What JWT-SVIDs say as their issuer, an https URL; without it they name none. Verifiers that know OpenID Connect, but not SPIFFE, fetch
+# /.well-known/openid-configuration below it and the keys that it points to: endpoints.bundle serves both.
 oidc:
   issuer: "{oidc_issuer}"
 
@@ -95,7 +96,7 @@ endpoints:
   metrics: {metrics}
   # GET /live and /ready
   health: {health}
-  # GET / over HTTPS: the SPIFFE bundle document of this trust domain, for others that federate with it
+  # GET / over HTTPS: the SPIFFE bundle document of this trust domain, for others that federate with it; and what oidc.issuer says
   bundle:
     address: ""
     # PEM files of a certificate that those others trust; without them an X.509-SVID of the agent's own,

@@ -146,7 +146,7 @@ class HttpServer::Protocol : private httplib::Server {
       response.set_header("Allow", "GET, HEAD");
     }
     response.status = answer.status;
-    response.set_header("Cache-Control", "no-store");
+    response.set_header("Cache-Control", answer.cache_control);
     response.set_header("X-Content-Type-Options", "nosniff");
     response.set_content(answer.body, answer.content_type);
   }

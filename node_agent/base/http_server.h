@@ -41,6 +41,7 @@ Result<HttpAddress> ParseHttpAddress(std::string_view text);
 struct HttpResponse {
   int status = 200;
   std::string content_type = "text/plain; charset=utf-8";
+  std::string cache_control = "no-store";
   std::string body;
 };
 using HttpHandler = std::function<HttpResponse()>;

@@ -73,16 +73,5 @@ TEST(ConfigTest, TheLifeOfATokenIsBoundedByThatOfItsKey) {
       << "the default is no reason to refuse a short ca_ttl";
 }
 
-TEST(ConfigTest, AnOidcIssuerIsAnHttpsUrl) {
-  EXPECT_EQ(CaOptionsOf(*ParseRest("oidc: {issuer: \"https://oidc.example.org/a\"}\n")).jwt_issuer,
-            "https://oidc.example.org/a");
-  EXPECT_EQ(CaOptionsOf(*ParseRest("oidc: {issuer: \"\"}\n")).jwt_issuer, "");
-  for (const char* bad :
-       {"http://oidc.example.org", "https://", "oidc.example.org", "https://a?b", "https://a#b", "https://a b"}) {
-    EXPECT_THAT(ErrorsOfRest(fmt::format("oidc: {{issuer: \"{}\"}}\n", bad)), ElementsAre(At("2:8", "https URL")))
-        << bad;
-  }
-}
-
 }  // namespace
 }  // namespace lanyard

@@ -232,5 +232,14 @@ TEST_F(TlsServerTest, TheKeyMustBeTheCertificates) {
   EXPECT_FALSE(TlsServerContext::Create({}, ReadKey(cli_, "next")).ok());
 }
 
+TEST_F(TlsServerTest, NamesTheHostsOfItsCertificateAndNoOthers) {
+  cli_.MakeCertificate("many", "", "subjectAltName=DNS:*.example.org,IP:192.0.2.1\n");
+  for (const char* host : {"bundle.example.org", "BUNDLE.example.org"}) EXPECT_TRUE(Context().Names(host)) << host;
+  for (const char* host : {"example.org", "oidc.example.org", "192.0.2.1", "server", ""})
+    EXPECT_FALSE(Context().Names(host)) << host;
+  for (const char* host : {"oidc.example.org", "192.0.2.1"}) EXPECT_TRUE(Context("many").Names(host)) << host;
+  for (const char* host : {"a.b.example.org", "192.0.2.2"}) EXPECT_FALSE(Context("many").Names(host)) << host;
+}
+
 }  // namespace
 }  // namespace lanyard::testing
