@@ -43,6 +43,7 @@ void FillFiles(const FileDescriptor* file, std::set<const FileDescriptor*>& done
   if (!done.insert(file).second) return;
   google::protobuf::FileDescriptorProto proto;
   file->CopyTo(&proto);
+  file->CopyJsonNameTo(&proto);  // by which tools print messages; CopyTo leaves them out
   proto.SerializeToString(response.mutable_file_descriptor_response()->add_file_descriptor_proto());
   for (int i = 0; i < file->dependency_count(); ++i) FillFiles(file->dependency(i), done, response);
 }

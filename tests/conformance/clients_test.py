@@ -6,7 +6,7 @@ import pathlib
 import time
 
 from cgroups import Cgroups
-from node import EXIT_OK, OTHER_UID, UID, NodeTest, entry, eventually, is_root, needs_root, shared_file
+from node import EXIT_OK, OTHER_UID, UID, NodeTest, entry, is_root, needs_root, shared_file
 
 PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 GO = [PEERS / 'bin/go-spiffe-peer']
@@ -120,11 +120,6 @@ class GoSpiffeTest(ClientTest):
             update = watch.json(30)
         self.assertEqual(update['svids'][0]['id'], 'spiffe://example.org/me')
 
-    def test_go_spiffe_is_told_unimplemented_when_it_asks_for_a_jwt(self):
-        node = self.started_node([entry('/me', f'unix:uid:{ME}')])
-        done = node.run([*GO, 'jwt'])
-        self.assertEqual(json.loads(done.stdout)['code'], 'Unimplemented')
-
 
 class PythonSpiffeTest(ClientTest):
     client = PYTHON
@@ -212,45 +207,3 @@ class MutualTlsTest(ClientTest):
 
     def test_a_python_client_refuses_a_go_server_with_another_identity(self):
         self.refuses(GO, PYTHON, self.client_id, 'spiffe://example.org/somebody-else')
-
-
-class GrpcurlTest(NodeTest):
-    """grpcurl knows nothing about SPIFFE; what it shows it has from reflection."""
-
-    def setUp(self):
-        self.grpcurl = PEERS / 'bin/grpcurl'
-        if not self.grpcurl.exists():
-            self.skipTest('grpcurl is not there; tests/peers.sh makes it')
-        self.node_under_test = self.started_node([entry('/me', f'unix:uid:{ME}')])
-
-    def ask(self, *arguments):
-        done = self.node_under_test.run([self.grpcurl, '-plaintext', '-max-time', '20', *arguments[:-1],
-                                         f'unix://{self.node_under_test.socket}', *arguments[-1]])
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        return done.stdout
-
-    def test_reflection_lists_the_services(self):
-        listed = self.ask(['list']).split()
-        self.assertIn('SpiffeWorkloadAPI', listed)
-        self.assertIn('grpc.health.v1.Health', listed)
-
-    def test_reflection_describes_the_workload_api(self):
-        described = self.ask(['describe', 'SpiffeWorkloadAPI'])
-        self.assertIn('FetchX509SVID', described)
-        self.assertIn('stream', described)
-        self.assertIn('x509_svid_key', self.ask(['describe', 'X509SVID']))
-
-    def test_both_versions_of_reflection_answer(self):
-        for service in ('grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'):
-            answer = self.ask('-d', '{"list_services": ""}', [f'{service}/ServerReflectionInfo'])
-            self.assertIn('SpiffeWorkloadAPI', answer, service)
-
-    def test_health_says_serving(self):
-        self.assertIn('SERVING', self.ask(['grpc.health.v1.Health/Check']))
-
-    def test_an_identity_can_be_fetched_through_reflection_alone(self):
-        node = self.node_under_test
-        stream = node.start_lines([self.grpcurl, '-plaintext', '-H', 'workload.spiffe.io: true', '-max-time', '20',
-                                   f'unix://{node.socket}', 'SpiffeWorkloadAPI/FetchX509SVID'])
-        said = []
-        eventually(lambda: said.append(stream.line()) or 'spiffe://example.org/me' in said[-1], 20, 'an SVID in the answer')

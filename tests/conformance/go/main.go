@@ -5,8 +5,17 @@
 //	watch --updates N                one line per update of the X.509 context, until N came
 //	serve --peer ID --connections N  an mTLS server on loopback that lets only ID in
 //	call --connect ADDR --peer ID    an mTLS call to a server that must be ID
-//	jwt                              asks for a JWT-SVID and reports the status code
 //	many --count N                   N X509Sources; a line when all have an SVID, another when all have a newer one
+//
+// and of tokens (--audience may stand several times, --id may be left out):
+//
+//	jwt --audience A --id ID         JWT-SVIDs, all and the first, verified by the bundles that are fetched, too
+//	jwt-source --audience A          the same by a JWTSource
+//	validate-jwt --audience A --as B asks the agent whether a JWT-SVID for A is good for B
+//	wit --id ID, wit-source --id ID  WIT-SVIDs in the same ways, and whether their keys are those in the tokens
+//	jwt-bundles, wit-bundles         the bundles
+//	watch-jwt-bundles, watch-wit-bundles, watch-wit --updates N
+//	oidc --issuer URL --audience A   a JWT-SVID verified by go-oidc, which is told the issuer's URL only; --as B as above
 //
 // Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Python program beside it takes the
 // same words, but for many, and prints the same fields.
@@ -216,15 +225,27 @@ func run(ctx context.Context, verb string, arguments []string) error {
 	count := flags.Int("count", 1, "sources")
 	address := flags.String("connect", "", "address of the server")
 	peerName := flags.String("peer", "", "SPIFFE ID that the other side must have")
+	idName := flags.String("id", "", "SPIFFE ID that is asked for")
+	as := flags.String("as", "", "audience of the verifier")
+	issuer := flags.String("issuer", "", "issuer that an OpenID Connect client knows")
+	var audiences []string
+	flags.Func("audience", "audience of a JWT-SVID", func(audience string) error {
+		audiences = append(audiences, audience)
+		return nil
+	})
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	var peer spiffeid.ID
-	if *peerName != "" {
-		var err error
-		if peer, err = spiffeid.FromString(*peerName); err != nil {
-			return err
-		}
+	peer, err := optionalID(*peerName)
+	if err != nil {
+		return err
+	}
+	params := jwtsvid.Params{}
+	if params.Subject, err = optionalID(*idName); err != nil {
+		return err
+	}
+	if len(audiences) > 0 {
+		params.Audience, params.ExtraAudiences = audiences[0], audiences[1:]
 	}
 	switch verb {
 	case "fetch":
@@ -253,16 +274,20 @@ func run(ctx context.Context, verb string, arguments []string) error {
 		return call(ctx, *address, peer)
 	case "many":
 		return many(ctx, *count)
-	case "jwt":
-		_, err := workloadapi.FetchJWTSVID(ctx, jwtsvid.Params{Audience: "test"})
-		return err
 	}
-	return fmt.Errorf("unknown verb %q", verb)
+	return runTokens(ctx, verb, tokenOptions{params: params, as: *as, issuer: *issuer, updates: *updates})
+}
+
+func optionalID(name string) (spiffeid.ID, error) {
+	if name == "" {
+		return spiffeid.ID{}, nil
+	}
+	return spiffeid.FromString(name)
 }
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: fetch | bundles | watch | serve | call | jwt | many")
+		fmt.Fprintln(os.Stderr, "usage: a verb named at the top of main.go, and its options")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Second)

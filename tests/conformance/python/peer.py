@@ -6,6 +6,11 @@
     watch --updates N                one line per update of the X.509 context, until N came
     serve --peer ID --connections N  an mTLS server on loopback that lets only ID in
     call --connect ADDR --peer ID    an mTLS call to a server that must be ID
+    jwt --audience A --id ID         JWT-SVIDs, all and the first, verified by the bundles that are fetched, too
+    jwt-source --audience A          the same by a JwtSource
+    validate-jwt --audience A --as B asks the agent whether a JWT-SVID for A is good for B
+    jwt-bundles                      the JWT bundles
+    watch-jwt-bundles --updates N    one line per update of them, until N came
 
 Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Go program beside it takes the same
 words and prints the same fields.
@@ -18,7 +23,7 @@ import sys
 import threading
 
 from OpenSSL import SSL
-from spiffe import SpiffeId, WorkloadApiClient, X509Source
+from spiffe import JwtSource, JwtSvid, SpiffeId, WorkloadApiClient, X509Source
 from spiffetls import ClientTlsMode, ListenOptions, ServerTlsMode, dial, listen
 from spiffetls.tlsconfig.authorize import authorize_id
 
@@ -44,14 +49,26 @@ def sizes(bundle_set):
     return {bundle.trust_domain.name: len(bundle.x509_authorities) for bundle in bundle_set.bundles}
 
 
-def watch(updates):
+def describe_jwt(svid, bundle):
+    """`verified`: by the package, with the bundle of the trust domain."""
+    again = JwtSvid.parse_and_validate(svid.token, bundle, svid.audience)
+    return {'id': str(svid.spiffe_id), 'audience': sorted(svid.audience), 'expiry': svid.expiry,
+            'verified': again.spiffe_id == svid.spiffe_id, 'token': svid.token}
+
+
+def key_ids(bundles):
+    return {bundle.trust_domain.name: sorted(bundle.jwt_authorities) for bundle in bundles}
+
+
+def watch(updates, follow, show):
+    """Prints what `show` makes of each update that the client's method `follow` reports."""
     done = threading.Event()
     seen = []
 
-    def on_update(context):
+    def on_update(update):
         if len(seen) < updates:
-            seen.append(context)
-            emit(**describe(context))
+            seen.append(update)
+            emit(**show(update))
         if len(seen) >= updates:
             done.set()
 
@@ -60,7 +77,7 @@ def watch(updates):
         done.set()
 
     with WorkloadApiClient() as client:
-        handler = client.stream_x509_contexts(on_update, on_error)
+        handler = follow(client, on_update, on_error)
         done.wait(100)
         handler.cancel()
     return 0 if len(seen) >= updates else 1
@@ -114,26 +131,65 @@ def call(address, peer):
     return 0
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument('verb', choices=['fetch', 'bundles', 'watch', 'serve', 'call'])
-    parser.add_argument('--updates', type=int, default=1)
-    parser.add_argument('--connections', type=int, default=1)
-    parser.add_argument('--connect', default='')
-    parser.add_argument('--peer', default='')
-    options = parser.parse_args()
+def fetch_jwt(client, audiences, subject):
+    bundles = client.fetch_jwt_bundles(timeout=30)
+    svids = client.fetch_jwt_svids(audiences, subject, timeout=30)
+    first = client.fetch_jwt_svid(audiences, subject, timeout=30)
+    described = [describe_jwt(svid, bundles.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain)) for svid in [*svids, first]]
+    emit(svids=described[:-1], first=described[-1])
+
+
+def jwt_from_source(audiences):
+    with JwtSource(timeout_in_seconds=30) as source:
+        svid = source.fetch_svid(audiences, timeout=30)
+        emit(svids=[describe_jwt(svid, source.get_bundle_for_trust_domain(svid.spiffe_id.trust_domain))])
+
+
+def validate_jwt(client, audiences, verifier):
+    token = client.fetch_jwt_svid(audiences, timeout=30).token
+    svid = client.validate_jwt_svid(token, verifier, timeout=30)
+    emit(id=str(svid.spiffe_id))
+
+
+def run(options):
+    audiences = set(options.audience)
     if options.verb == 'watch':
-        return watch(options.updates)
+        return watch(options.updates, WorkloadApiClient.stream_x509_contexts, describe)
+    if options.verb == 'watch-jwt-bundles':
+        return watch(options.updates, WorkloadApiClient.stream_jwt_bundles, lambda update: {'bundles': key_ids(update.bundles)})
     if options.verb == 'serve':
         return serve(options.peer, options.connections)
     if options.verb == 'call':
         return call(options.connect, options.peer)
+    if options.verb == 'jwt-source':
+        jwt_from_source(audiences)
+        return 0
     with WorkloadApiClient() as client:
         if options.verb == 'fetch':
             emit(**describe(client.fetch_x509_context(timeout=30)))
-        else:
+        elif options.verb == 'bundles':
             emit(svids=None, bundles=sizes(client.fetch_x509_bundles(timeout=30)))
+        elif options.verb == 'jwt':
+            fetch_jwt(client, audiences, SpiffeId(options.id) if options.id else None)
+        elif options.verb == 'validate-jwt':
+            validate_jwt(client, audiences, getattr(options, 'as'))
+        else:
+            emit(bundles=key_ids(client.fetch_jwt_bundles(timeout=30).bundles))
     return 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('verb', choices=['fetch', 'bundles', 'watch', 'serve', 'call', 'jwt', 'jwt-source', 'validate-jwt',
+                                         'jwt-bundles', 'watch-jwt-bundles'])
+    parser.add_argument('--updates', type=int, default=1)
+    parser.add_argument('--connections', type=int, default=1)
+    parser.add_argument('--connect', default='')
+    parser.add_argument('--peer', default='')
+    parser.add_argument('--audience', action='append', default=[])
+    parser.add_argument('--as', default='')
+    parser.add_argument('--id', default='')
+    return run(parser.parse_args())
 
 
 if __name__ == '__main__':
