@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The documents speak of what is there: tests named in docs/CONFORMANCE.md exist, and relative links resolve.
+"""The documents speak of what is there: tests and deviations named in docs/CONFORMANCE.md exist, and relative links resolve.
 
 A row of a table in CONFORMANCE.md names tests as `Suite.Name` (GoogleTest's TEST(Suite, Name), or the method test_Name
-of the Python class Suite) and files by their path from the root.
+of the Python class Suite) and files by their path from the root, and points to a deviation by a number that has one row.
 """
 
 import pathlib
@@ -15,6 +15,7 @@ PYTHON_CLASS = re.compile(r'^class (\w+)\(', re.MULTILINE)
 PYTHON_METHOD = re.compile(r'^    def test_(\w+)\(', re.MULTILINE)
 NAME = re.compile(r'`([A-Z]\w+\.\w+)`')
 FILE = re.compile(r'`((?:tests|pki|attestors|node_agent|workload_api|deploy|docs)/[\w./-]*\.\w+)`')
+DEVIATION, DEVIATION_ROW = re.compile(r'\bD\d+\b'), re.compile(r'^\| (D\d+) \|', re.MULTILINE)
 LINK = re.compile(r'(?<!!)\[[^\]]*\]\(([^)\s]+)\)')
 HEADING = re.compile(r'^#+\s+(.*?)\s*#*$', re.MULTILINE)
 CODE = re.compile(r'^(```|~~~).*?^\1', re.MULTILINE | re.DOTALL)
@@ -60,6 +61,14 @@ def check_conformance(files, problems):
     return checked
 
 
+def check_deviations(problems):
+    text = text_of('docs/CONFORMANCE.md') or ''
+    rows = DEVIATION_ROW.findall(text)
+    problems.extend(f'docs/CONFORMANCE.md: {number} has {rows.count(number)} rows'
+                    for number in sorted(set(rows) | set(DEVIATION.findall(text))) if rows.count(number) != 1)
+    return len(rows)
+
+
 def check_links(files, problems):
     checked = 0
     for path in files:
@@ -83,7 +92,7 @@ def check_links(files, problems):
 
 def main():
     files, problems = tracked_files(), []
-    checked = check_conformance(files, problems) + check_links(files, problems)
+    checked = check_conformance(files, problems) + check_deviations(problems) + check_links(files, problems)
     finish(problems, checked, 'names and links')
 
 
