@@ -41,10 +41,10 @@ constexpr std::array<std::int8_t, 256> Inverse(std::string_view alphabet) {
   return values;
 }
 
-Result<std::string> Decode(std::string_view digits, const std::array<std::int8_t, 256>& values) {
+// Calls `put` with each byte.
+template <class Put>
+Status Decode(std::string_view digits, const std::array<std::int8_t, 256>& values, Put put) {
   if (digits.size() % 4 == 1) return Error(StatusCode::kInvalidArgument, "base64 is cut off");
-  std::string bytes;
-  bytes.reserve(digits.size() / 4 * 3 + 2);
   std::uint32_t pending = 0;
   int bits = 0;
   for (const char c : digits) {
@@ -56,14 +56,23 @@ Result<std::string> Decode(std::string_view digits, const std::array<std::int8_t
     bits += 6;
     if (bits >= 8) {
       bits -= 8;
-      bytes += static_cast<char>(pending >> bits & 0xff);
+      put(static_cast<char>(pending >> bits & 0xff));
     }
   }
   // RFC 4648 §3.5: bits after the last whole byte are zero
   if ((pending & ((1U << bits) - 1)) != 0)
     return Error(StatusCode::kInvalidArgument, "base64 has stray bits at its end");
+  return OkStatus();
+}
+
+Result<std::string> Decode(std::string_view digits, const std::array<std::int8_t, 256>& values) {
+  std::string bytes;
+  bytes.reserve(digits.size() / 4 * 3 + 2);
+  RETURN_IF_ERROR(Decode(digits, values, [&bytes](char c) { bytes += c; }));
   return bytes;
 }
+
+constexpr auto kUrlValues = Inverse(kUrl);
 
 }  // namespace
 
@@ -92,8 +101,14 @@ Result<std::string> Base64Decode(std::string_view text) {
 }
 
 Result<std::string> Base64UrlDecode(std::string_view text) {
-  static constexpr auto kValues = Inverse(kUrl);
-  return Decode(text, kValues);
+  return Decode(text, kUrlValues);
+}
+
+Result<SecretBytes> Base64UrlDecodeSecret(std::string_view text) {
+  SecretBytes bytes(text.size() * 6 / 8);
+  char* at = bytes.mutable_data();
+  RETURN_IF_ERROR(Decode(text, kUrlValues, [&at](char c) { *at++ = c; }));
+  return bytes;
 }
 
 }  // namespace lanyard

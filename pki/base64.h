@@ -18,5 +18,6 @@ SecretBytes Base64UrlEncodeSecret(const SecretBytes& bytes);
 // No white space, padding where the form has it and nowhere else, and unused bits zero; otherwise InvalidArgument.
 Result<std::string> Base64Decode(std::string_view text);
 Result<std::string> Base64UrlDecode(std::string_view text);
+Result<SecretBytes> Base64UrlDecodeSecret(std::string_view text);
 
 }  // namespace lanyard

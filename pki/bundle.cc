@@ -6,16 +6,15 @@
 #include <set>
 
 #include "pki/base64.h"
+#include "pki/jwk_set.h"
 #include "pki/strict_json.h"
 
 namespace lanyard {
 namespace {
 
-constexpr std::string_view kX509Use = "x509-svid", kJwtUse = "jwt-svid", kWitUse = "wit-svid";
+constexpr std::string_view kX509Use = "x509-svid";
 constexpr std::chrono::seconds kMaxRefreshHint =
     std::chrono::hours(24 * 366);  // keeps later arithmetic on dates in range
-
-constexpr JsonLimits kDocumentLimits{.bytes = std::size_t{4} * 1024 * 1024, .depth = 16};
 
 Result<JwkMembers> MembersOf(const Certificate& certificate) {
   ASSIGN_OR_RETURN(const PublicKey key, certificate.public_key());
@@ -75,13 +74,6 @@ const JwtAuthority* Find(const std::vector<JwtAuthority>& sorted, std::string_vi
   return found != sorted.end() && found->key_id() == key_id ? &*found : nullptr;
 }
 
-std::string KeySet(const std::vector<JwtAuthority>& authorities) {
-  nlohmann::ordered_json document;
-  document["keys"] = nlohmann::ordered_json::array();
-  for (const JwtAuthority& authority : authorities) document["keys"].push_back(authority.ToJwk(""));
-  return document.dump();
-}
-
 Result<std::optional<std::uint64_t>> UnsignedMember(const nlohmann::json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end()) return std::optional<std::uint64_t>();
@@ -132,8 +124,8 @@ Status Bundle::State::AddTokens(TokenAuthorities added) {
         return Error(StatusCode::kInvalidArgument, "two keys for tokens have the same key ID");
     }
   }
-  jwt_key_set = KeySet(added.jwt);
-  wit_key_set = KeySet(added.wit);
+  jwt_key_set = WriteJwkSet(added.jwt);
+  wit_key_set = WriteJwkSet(added.wit);
   tokens = std::move(added);
   return OkStatus();
 }
@@ -151,7 +143,7 @@ Result<Bundle> Bundle::ParseDocument(TrustDomain trust_domain, std::string_view 
   const auto failed = [&trust_domain](const Status& status) {
     return Annotate(status, "bundle document of {}", trust_domain.name());
   };
-  Result<nlohmann::json> parsed = ParseJsonObject(json, kDocumentLimits);
+  Result<nlohmann::json> parsed = ParseJsonObject(json, kJwkSetLimits);
   if (!parsed.ok()) return failed(parsed.status());
   const nlohmann::json& document = *parsed;
   // SPIFFE_Trust_Domain_and_Bundle §4.1.3: "keys" is there, and may be empty

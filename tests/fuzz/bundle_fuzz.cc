@@ -7,6 +7,7 @@
 
 #include "pki/base64.h"
 #include "pki/bundle.h"
+#include "pki/jwk_set.h"
 #include "tests/fuzz/fuzzing.h"
 
 namespace lanyard {
@@ -18,7 +19,8 @@ void CheckSame(const Bundle& a, const Bundle& b) {
 }
 
 // The keys of one use, and the set that is handed out for them.
-void CheckKeys(const std::vector<JwtAuthority>& authorities, const std::string& key_set, auto find) {
+void CheckKeys(const std::vector<JwtAuthority>& authorities, const std::string& key_set, std::string_view use,
+               auto find) {
   const auto document = nlohmann::json::parse(key_set, nullptr, false);
   Require(document.is_object() && document.size() == 1 && document["keys"].size() == authorities.size());
   for (size_t i = 0; i < authorities.size(); ++i) {
@@ -27,12 +29,14 @@ void CheckKeys(const std::vector<JwtAuthority>& authorities, const std::string& 
     const nlohmann::json& entry = document["keys"][i];
     Require(entry.at("kid") == authorities[i].key_id() && !entry.contains("use"));
   }
+  const auto again = ParseJwkSet(key_set, use);
+  Require(again.ok() && *again == authorities);
 }
 
 void CheckTokenKeys(const Bundle& bundle) {
-  CheckKeys(bundle.jwt_authorities(), bundle.JwtKeySet(),
+  CheckKeys(bundle.jwt_authorities(), bundle.JwtKeySet(), kJwtUse,
             [&](const std::string& id) { return bundle.FindJwtAuthority(id); });
-  CheckKeys(bundle.wit_authorities(), bundle.WitKeySet(),
+  CheckKeys(bundle.wit_authorities(), bundle.WitKeySet(), kWitUse,
             [&](const std::string& id) { return bundle.FindWitAuthority(id); });
   for (const JwtAuthority& authority : bundle.jwt_authorities()) {
     Require(bundle.FindWitAuthority(authority.key_id()) == nullptr);

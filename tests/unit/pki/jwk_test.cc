@@ -1,8 +1,6 @@
 #include "pki/jwk.h"
 
-#include "pki/jwk_private.h"
 #include "pki/jws_algorithm.h"
-#include "pki/jws_signature.h"
 #include "tests/unit/pki/token_testing.h"
 #include "tests/unit/pki/token_vectors.h"
 
@@ -144,64 +142,6 @@ TEST(JwkTest, ThumbprintOfAnEcKeyIsOpensslsDigestOfItsMembers) {
                                    jwk["y"].get<std::string>()));
   cli.Run("dgst -sha256 -binary -out digest members");
   EXPECT_EQ(Get(JwkThumbprint(Get(JwkMembersOf(KeyFromJwk(jwk.dump()))))), Base64UrlEncode(cli.Read("digest")));
-}
-
-// Of a private JWK: the number as hexadecimal digits.
-std::string SecretHex(const json& jwk, const char* name) {
-  return HexOf(Get(Base64UrlDecode(jwk[name].get<std::string>())));
-}
-
-// The numbers in `openssl pkey -text`, without white space, colons and a zero before them.
-std::string OpensslNumber(const std::string& text, const std::string& label) {
-  std::string hex;
-  for (std::size_t at = text.find("\n" + label + ":\n") + label.size() + 3; text[at] == ' ';) {
-    const std::size_t end = text.find('\n', at);
-    for (const char c : text.substr(at, end - at)) {
-      if (c != ' ' && c != ':') hex += c;
-    }
-    at = end + 1;
-  }
-  return hex;
-}
-
-TEST(JwkTest, APrivateKeyIsWrittenWithOpensslsNumbers) {
-  for (const KeyType type : {KeyType::kEcP256, KeyType::kEcP384, KeyType::kRsa2048}) {
-    const OpensslCli cli;
-    const PrivateKey key = Get(PrivateKey::Generate(type));
-    cli.Write("key.pem", Get(key.ToPem()).expose());
-    const std::string text = "\n" + cli.Run("pkey -in key.pem -noout -text");
-    const SecretBytes secret = Get(PrivateKeyToJwk(key));
-    json jwk = json::parse(secret.expose());
-    EXPECT_EQ(jwk["alg"], JwsAlgorithmName(JwsAlgorithmFor(type)));
-    if (type == KeyType::kRsa2048) {
-      for (const auto& [name, label] :
-           {std::pair("d", "privateExponent"), std::pair("p", "prime1"), std::pair("q", "prime2"),
-            std::pair("dp", "exponent1"), std::pair("dq", "exponent2"), std::pair("qi", "coefficient")}) {
-        std::string expected = OpensslNumber(text, label);
-        while (expected.starts_with("00")) expected.erase(0, 2);
-        EXPECT_EQ(SecretHex(jwk, name), expected) << name;
-      }
-    } else {
-      const std::size_t digits = type == KeyType::kEcP256 ? 64 : 96;
-      const std::string found = OpensslNumber(text, "priv");
-      EXPECT_EQ(SecretHex(jwk, "d").size(), digits);
-      EXPECT_EQ(found.substr(found.size() > digits ? found.size() - digits : 0),
-                SecretHex(jwk, "d").substr(digits - std::min(found.size(), digits)));
-    }
-    for (const char* name : {"d", "p", "q", "dp", "dq", "qi", "alg"}) jwk.erase(name);
-    EXPECT_TRUE(Get(PublicKeyFromJwk(jwk)).SameAs(key.public_key()));
-  }
-}
-
-TEST(JwkTest, ZerosBeforeAnEcPrivateKeyStay) {  // RFC 7518 §6.2.2.1
-  // The scalar 1: its point is the generator, SEC 2 §2.4.2.
-  const OpensslCli cli;
-  cli.Write("one.cnf", "asn1=SEQUENCE:key\n[key]\nversion=INTEGER:1\nkey=FORMAT:HEX,OCTETSTRING:" +
-                           std::string(62, '0') + "01\ncurve=EXPLICIT:0,OID:prime256v1\n");
-  cli.Run("asn1parse -genconf one.cnf -noout -out one.der");
-  cli.Run("ec -inform DER -in one.der -out one.key");
-  const json jwk = json::parse(Get(PrivateKeyToJwk(ReadKey(cli, "one"))).expose());
-  EXPECT_EQ(SecretHex(jwk, "d"), std::string(62, '0') + "01");
 }
 
 }  // namespace
