@@ -34,6 +34,10 @@ Result<std::optional<SpiffeId>> ReadSpiffeIdOption(const std::string& text) {
   return std::optional<SpiffeId>(*std::move(id));
 }
 
+std::string CheckAudience(const std::string& audience) {
+  return audience.empty() ? "an audience is not empty" : "";
+}
+
 void AddSocketOption(CLI::App* app, std::string& address) {
   app->add_option("--socket", address,
                   "The workload socket, as unix:///path or /path; else $SPIFFE_ENDPOINT_SOCKET, else "
@@ -89,6 +93,7 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   AddConfigVerbs(root, chosen);
   AddCaVerbs(root, chosen);
   AddFetchVerbs(root, chosen);
+  AddValidateVerbs(root, chosen);
   AddWatchVerb(root, chosen);
   AddExecVerb(root, chosen, TakeCommand(arguments));
   AddRegistryVerbs(root, chosen);

@@ -8,8 +8,8 @@
 #pragma once
 
 #include <functional>
+#include <iostream>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +36,7 @@ enum class OutputFormat { kText, kJson };
 struct Console {
   std::ostream& out;
   std::ostream& err;
+  std::istream& in = std::cin;
 
   // Prints "lanyard: <text>" on err; returns the code.
   int Fail(ExitCode code, std::string_view text) const;
@@ -48,6 +49,8 @@ void AddAgentVerb(CLI::App& root, Verb& chosen);
 void AddConfigVerbs(CLI::App& root, Verb& chosen);
 void AddCaVerbs(CLI::App& root, Verb& chosen);
 void AddFetchVerbs(CLI::App& root, Verb& chosen);
+void AddFetchTokenVerbs(CLI::App& fetch, Verb& chosen);  // below fetch
+void AddValidateVerbs(CLI::App& root, Verb& chosen);
 void AddWatchVerb(CLI::App& root, Verb& chosen);
 void AddExecVerb(CLI::App& root, Verb& chosen, std::vector<std::string> command);
 void AddRegistryVerbs(CLI::App& root, Verb& chosen);

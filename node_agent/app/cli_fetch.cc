@@ -1,15 +1,16 @@
 // lanyard fetch x509, fetch bundle
 #include <nlohmann/json.hpp>
 
+#include "node_agent/app/choose_identity.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/crl_output.h"
 #include "node_agent/app/fetched.h"
-#include "node_agent/app/rpc_client.h"
+#include "node_agent/app/fetched_tokens.h"
 #include "node_agent/app/socket_address.h"
 #include "node_agent/app/svid_files.h"
 #include "node_agent/app/text_output.h"
+#include "node_agent/app/workload_call.h"
 #include "pki/secret_bytes.h"
-#include "workload_api/proto/workloadapi.grpc.pb.h"
 
 namespace lanyard {
 namespace {
@@ -24,23 +25,6 @@ struct FetchOptions {
   std::string spiffe_id;     // x509
   std::string trust_domain;  // bundle
 };
-
-// The first message of a stream of the Workload API, or its failure.
-template <class Response, class Open>
-grpc::Status ReadFirst(const std::string& path, std::chrono::milliseconds timeout, Open open, Response& response) {
-  SpiffeWorkloadAPI::Stub stub(Connect(path));
-  grpc::ClientContext context;
-  AddWorkloadHeader(context);
-  SetDeadline(context, timeout);
-  const auto reader = open(stub, context);
-  if (!reader->Read(&response)) {
-    const grpc::Status status = reader->Finish();
-    return status.ok() ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "the stream ended without a message") : status;
-  }
-  context.TryCancel();  // one message is enough
-  static_cast<void>(reader->Finish());
-  return grpc::Status::OK;
-}
 
 nlohmann::json SvidAsJson(const FetchedSvid& fetched) {
   return {{"spiffe_id", fetched.svid.id().str()},       {"hint", fetched.hint},
@@ -86,17 +70,6 @@ Status WriteFiles(const std::string& directory, const FetchedSvids& fetched, con
   return WriteSet(directory, files.files());
 }
 
-// Leaves only the SVIDs of `wanted`; an error names what there is.
-Status Choose(const SpiffeId& wanted, FetchedSvids& fetched) {
-  std::vector<std::string> others;
-  others.reserve(fetched.svids.size());
-  for (const FetchedSvid& svid : fetched.svids) others.push_back(svid.svid.id().str());
-  std::erase_if(fetched.svids, [&](const FetchedSvid& svid) { return svid.svid.id() != wanted; });
-  if (!fetched.svids.empty()) return OkStatus();
-  return Error(StatusCode::kPermissionDenied, "denied: this process may not be {}; it may be {}", wanted.str(),
-               Join(others, ", "));
-}
-
 Result<FetchedSvids> CheckAndForget(X509SVIDResponse& response, SystemTime now) {
   Result<FetchedSvids> fetched = CheckSvids(response, now);
   for (X509SVID& svid : *response.mutable_svids()) {
@@ -125,7 +98,7 @@ int RunX509(const FetchOptions& options, const Console& console) {
   Result<FetchedSvids> fetched = CheckAndForget(response, now);
   if (!fetched.ok()) return console.Fail(fetched.status());
   if (wanted->has_value()) {
-    if (const Status chosen = Choose(**wanted, *fetched); !chosen.ok())
+    if (const Status chosen = ChooseIdentity(**wanted, fetched->svids); !chosen.ok())
       return console.Fail(kExitDenied, Message(chosen));
   }
   if (!options.write.empty()) {
@@ -162,6 +135,67 @@ void PrintBundles(const BundleSet& bundles, OutputFormat output, const Console& 
   if (output == OutputFormat::kJson) PrintJson(console, documents);
 }
 
+// Whoever asks for X.509 authorities gets them from an agent that does not serve those of tokens, or cannot now: such
+// an agent has none of this kind, which is said on err. Any other failure is one.
+template <class Response, class Open, class Check>
+std::optional<CallFailure> ReadTokenBundles(const std::string& path, const FetchOptions& options, std::string_view kind,
+                                            Open open, Check check, const Console& console, BundleSet& bundles) {
+  Response response;
+  const grpc::Status status = ReadFirst(path, options.timeout, open, response);
+  if (!status.ok()) {
+    CallFailure failure = ExplainWorkloadFailure(status, path);
+    if (status.error_code() != grpc::StatusCode::UNIMPLEMENTED && status.error_code() != grpc::StatusCode::UNAVAILABLE)
+      return failure;
+    console.err << fmt::format("lanyard: the documents are without the keys for {}: {}\n", kind, failure.text);
+    return std::nullopt;
+  }
+  Result<BundleSet> checked = check(response);
+  if (!checked.ok()) return CallFailure{kExitFailed, std::string(Message(checked.status()))};
+  bundles = *std::move(checked);
+  return std::nullopt;
+}
+
+// Each trust domain's authorities of all kinds in one bundle.
+Result<BundleSet> Unite(const BundleSet& x509, const BundleSet& jwt, const BundleSet& wit) {
+  struct Authorities {
+    std::vector<Certificate> x509;
+    TokenAuthorities tokens;
+  };
+  std::map<TrustDomain, Authorities> all;
+  for (const auto& [trust_domain, bundle] : x509.all()) all[trust_domain].x509 = bundle.x509_authorities();
+  for (const auto& [trust_domain, bundle] : jwt.all()) all[trust_domain].tokens.jwt = bundle.jwt_authorities();
+  for (const auto& [trust_domain, bundle] : wit.all()) all[trust_domain].tokens.wit = bundle.wit_authorities();
+  BundleSet united;
+  for (auto& [trust_domain, authorities] : all) {
+    ASSIGN_OR_RETURN(Bundle bundle, Bundle::Create(trust_domain, std::move(authorities.x509), {}, authorities.tokens));
+    united.Put(std::move(bundle));
+  }
+  return united;
+}
+
+std::optional<CallFailure> AddTokenBundles(const std::string& path, const FetchOptions& options, const Console& console,
+                                           BundleSet& bundles) {
+  BundleSet jwt, wit;
+  auto failure = ReadTokenBundles<JWTBundlesResponse>(
+      path, options, "JWT-SVIDs",
+      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+        return stub.FetchJWTBundles(&context, JWTBundlesRequest());
+      },
+      CheckJwtBundles, console, jwt);
+  if (failure) return failure;
+  failure = ReadTokenBundles<WITBundlesResponse>(
+      path, options, "WIT-SVIDs",
+      [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+        return stub.FetchWITBundles(&context, WITBundlesRequest());
+      },
+      CheckWitBundles, console, wit);
+  if (failure) return failure;
+  Result<BundleSet> united = Unite(bundles, jwt, wit);
+  if (!united.ok()) return CallFailure{kExitFailed, std::string(Message(united.status()))};
+  bundles = *std::move(united);
+  return std::nullopt;
+}
+
 int RunBundle(const FetchOptions& options, const Console& console) {
   const Result<std::string> path = ResolveWorkloadSocket(options.socket);
   if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
@@ -187,6 +221,10 @@ int RunBundle(const FetchOptions& options, const Console& console) {
   if (!bundles.ok()) return console.Fail(bundles.status());
   const Result<std::vector<Crl>> crls = CheckCrls(response);
   if (!crls.ok()) return console.Fail(crls.status());
+  if (options.output == OutputFormat::kJson) {
+    if (const auto failure = AddTokenBundles(*path, options, console, *bundles))
+      return console.Fail(failure->code, failure->text);
+  }
   if (wanted) {
     const Bundle* chosen = bundles->Find(*wanted);
     if (chosen == nullptr)
@@ -230,8 +268,8 @@ void AddFetchVerbs(CLI::App& root, Verb& chosen) {
   RunWhenNamed(x509, chosen, x509_options, RunX509);
 
   auto bundle_options = std::make_shared<FetchOptions>();
-  CLI::App* bundle =
-      fetch->add_subcommand("bundle", "Fetch the X.509 authorities, as PEM or (json) as SPIFFE bundle documents");
+  CLI::App* bundle = fetch->add_subcommand(
+      "bundle", "Fetch the X.509 authorities as PEM, or (json) all authorities as SPIFFE bundle documents");
   bundle
       ->add_option("--write", bundle_options->write,
                    "Put bundle.pem and crl.pem (the revocation lists) into DIR, as a set")
@@ -241,6 +279,8 @@ void AddFetchVerbs(CLI::App& root, Verb& chosen) {
   AddTimeoutOption(bundle, bundle_options->timeout);
   AddOutputOption(bundle, bundle_options->output);
   RunWhenNamed(bundle, chosen, bundle_options, RunBundle);
+
+  AddFetchTokenVerbs(*fetch, chosen);
 }
 
 }  // namespace lanyard

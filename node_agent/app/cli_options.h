@@ -35,6 +35,8 @@ void AddSocketOption(CLI::App* app, std::string& address);
 void AddAdminSocketOption(CLI::App* app, std::string& address);
 // What --spiffe-id says; nothing when it was not given.
 Result<std::optional<SpiffeId>> ReadSpiffeIdOption(const std::string& text);
+// For options that name an audience (CLI::Option::check): what is wrong with it, if anything.
+std::string CheckAudience(const std::string& audience);
 // --timeout 10s
 void AddTimeoutOption(CLI::App* app, std::chrono::milliseconds& timeout);
 

@@ -5,6 +5,7 @@
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/crl_output.h"
 #include "node_agent/app/fetched.h"
+#include "node_agent/app/fetched_tokens.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/app/socket_address.h"
 #include "node_agent/app/stop_signal.h"
@@ -22,8 +23,15 @@ struct WatchOptions {
   OutputFormat output = OutputFormat::kText;
 };
 
-nlohmann::json Describe(const FetchedSvids& fetched) {
-  nlohmann::json svids = nlohmann::json::array();
+// One update, as JSON and as text for people.
+struct Update {
+  nlohmann::json json;
+  std::string text;
+};
+
+Update Describe(const FetchedSvids& fetched) {
+  nlohmann::json svids = nlohmann::json::array(), federated = nlohmann::json::array();
+  std::vector<std::string> parts;
   for (const FetchedSvid& one : fetched.svids) {
     svids.push_back({{"spiffe_id", one.svid.id().str()},
                      {"hint", one.hint},
@@ -31,42 +39,42 @@ nlohmann::json Describe(const FetchedSvids& fetched) {
                      {"not_before", Utc(one.svid.not_before())},
                      {"not_after", Utc(one.svid.not_after())},
                      {"authorities", one.bundle.x509_authorities().size()}});
-  }
-  nlohmann::json federated = nlohmann::json::array();
-  for (const auto& [trust_domain, bundle] : fetched.federated.all()) federated.push_back(trust_domain.id());
-  return {{"svids", std::move(svids)}, {"federated", std::move(federated)}};
-}
-
-std::string Summarize(const FetchedSvids& fetched) {
-  std::vector<std::string> parts;
-  for (const FetchedSvid& one : fetched.svids) {
     const std::string hint = one.hint.empty() ? "" : fmt::format(" hint {}", Printable(one.hint));
     parts.push_back(fmt::format("{}{} serial {} until {}", one.svid.id().str(), hint, one.svid.serial_hex(),
                                 Utc(one.svid.not_after())));
   }
-  for (const auto& [trust_domain, bundle] : fetched.federated.all()) parts.push_back("federated " + trust_domain.id());
-  return Join(parts, "; ");
-}
-
-nlohmann::json Describe(const BundleSet& bundles) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const auto& [trust_domain, bundle] : bundles.all()) {
-    std::vector<std::string> serials;
-    for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
-    list.push_back({{"trust_domain", trust_domain.id()}, {"authorities", serials}});
+  for (const auto& [trust_domain, bundle] : fetched.federated.all()) {
+    federated.push_back(trust_domain.id());
+    parts.push_back("federated " + trust_domain.id());
   }
-  return {{"bundles", std::move(list)}};
+  return {{{"svids", std::move(svids)}, {"federated", std::move(federated)}}, Join(parts, "; ")};
 }
 
-std::string Summarize(const BundleSet& bundles) {
+// `names(bundle)` are those of the authorities that are followed, and `what` says what they are.
+template <class Names>
+Update Describe(const BundleSet& bundles, std::string_view what, Names names) {
+  nlohmann::json list = nlohmann::json::array();
   std::vector<std::string> parts;
   for (const auto& [trust_domain, bundle] : bundles.all()) {
-    std::vector<std::string> serials;
-    for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
-    parts.push_back(fmt::format("{} {}: serial {}", trust_domain.id(),
-                                Count(serials.size(), "authority", "authorities"), Join(serials, " ")));
+    const std::vector<std::string> authorities = names(bundle);
+    list.push_back({{"trust_domain", trust_domain.id()}, {"authorities", authorities}});
+    parts.push_back(fmt::format("{} {}: {} {}", trust_domain.id(),
+                                Count(authorities.size(), "authority", "authorities"), what,
+                                Printable(Join(authorities, " "))));
   }
-  return Join(parts, "; ");
+  return {{{"bundles", std::move(list)}}, Join(parts, "; ")};
+}
+
+std::vector<std::string> Serials(const Bundle& bundle) {
+  std::vector<std::string> serials;
+  for (const Certificate& authority : bundle.x509_authorities()) serials.push_back(authority.serial_hex());
+  return serials;
+}
+
+std::vector<std::string> JwtKeyIds(const Bundle& bundle) {
+  std::vector<std::string> ids;
+  for (const JwtAuthority& authority : bundle.jwt_authorities()) ids.push_back(authority.key_id());
+  return ids;
 }
 
 // The first attempt must bring an update: a wrong socket or a missing entry is told at once. After that the watch goes
@@ -133,57 +141,83 @@ class Watch {
   Backoff backoff_;
 };
 
-// One line for an update: what is followed, and whether the revocation lists with it are others than before.
-template <class Checked>
-void PrintLine(const Checked& checked, const std::vector<Crl>& crls, CrlChange& change, const WatchOptions& options,
-               const Console& console) {
-  const auto now = std::chrono::system_clock::now();
+// Adds the revocation lists that came with it, and whether they are others than before.
+void AddCrls(const std::vector<Crl>& crls, CrlChange& change, Update& update) {
   const bool others = change.Note(crls);
+  update.json["crl"] = CrlsAsJson(crls);
+  update.json["crl_changed"] = others;
+  update.text += fmt::format("; {}{}", SummarizeCrls(crls), others ? " (changed)" : "");
+}
+
+void PrintLine(Update update, const WatchOptions& options, const Console& console) {
+  const std::string now = Utc(std::chrono::system_clock::now());
   if (options.output == OutputFormat::kJson) {
-    nlohmann::json line = Describe(checked);
-    line["crl"] = CrlsAsJson(crls);
-    line["crl_changed"] = others;
-    line["time"] = Utc(now);
-    line["kind"] = options.what;
-    PrintJsonLine(console, line);
+    update.json["time"] = now;
+    update.json["kind"] = options.what;
+    PrintJsonLine(console, update.json);
   } else {
-    console.out << fmt::format("{} {} {}; {}{}\n", Utc(now), options.what, Summarize(checked), SummarizeCrls(crls),
-                               others ? " (changed)" : "")
-                << std::flush;
+    console.out << fmt::format("{} {} {}\n", now, options.what, update.text) << std::flush;
   }
 }
 
-int RunWatch(const WatchOptions& options, const Console& console) {
-  const Result<std::string> path = ResolveWorkloadSocket(options.socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+int WatchX509(const std::string& path, const WatchOptions& options, const Console& console) {
   CrlChange change;
-  if (options.what == "bundle") {
-    return Watch<X509BundlesResponse>(
-               *path, options.count,
-               [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
-                 return stub.FetchX509Bundles(&context, X509BundlesRequest());
-               },
-               [&](const X509BundlesResponse& response) -> Status {
-                 ASSIGN_OR_RETURN(const BundleSet bundles, CheckBundles(response));
-                 ASSIGN_OR_RETURN(const std::vector<Crl> crls, CheckCrls(response));
-                 PrintLine(bundles, crls, change, options, console);
-                 return OkStatus();
-               },
-               console)
-        .Run();
-  }
   return Watch<X509SVIDResponse>(
-             *path, options.count,
+             path, options.count,
              [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
                return stub.FetchX509SVID(&context, X509SVIDRequest());
              },
              [&](const X509SVIDResponse& response) -> Status {
                ASSIGN_OR_RETURN(const FetchedSvids fetched, CheckSvids(response, std::chrono::system_clock::now()));
-               PrintLine(fetched, fetched.crls, change, options, console);
+               Update update = Describe(fetched);
+               AddCrls(fetched.crls, change, update);
+               PrintLine(std::move(update), options, console);
                return OkStatus();
              },
              console)
       .Run();
+}
+
+int WatchBundle(const std::string& path, const WatchOptions& options, const Console& console) {
+  CrlChange change;
+  return Watch<X509BundlesResponse>(
+             path, options.count,
+             [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+               return stub.FetchX509Bundles(&context, X509BundlesRequest());
+             },
+             [&](const X509BundlesResponse& response) -> Status {
+               ASSIGN_OR_RETURN(const BundleSet bundles, CheckBundles(response));
+               ASSIGN_OR_RETURN(const std::vector<Crl> crls, CheckCrls(response));
+               Update update = Describe(bundles, "serial", Serials);
+               AddCrls(crls, change, update);
+               PrintLine(std::move(update), options, console);
+               return OkStatus();
+             },
+             console)
+      .Run();
+}
+
+int WatchJwt(const std::string& path, const WatchOptions& options, const Console& console) {
+  return Watch<JWTBundlesResponse>(
+             path, options.count,
+             [](SpiffeWorkloadAPI::Stub& stub, grpc::ClientContext& context) {
+               return stub.FetchJWTBundles(&context, JWTBundlesRequest());
+             },
+             [&](const JWTBundlesResponse& response) -> Status {
+               ASSIGN_OR_RETURN(const BundleSet bundles, CheckJwtBundles(response));
+               PrintLine(Describe(bundles, "key ID", JwtKeyIds), options, console);
+               return OkStatus();
+             },
+             console)
+      .Run();
+}
+
+int RunWatch(const WatchOptions& options, const Console& console) {
+  const Result<std::string> path = ResolveWorkloadSocket(options.socket);
+  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
+  if (options.what == "bundle") return WatchBundle(*path, options, console);
+  if (options.what == "jwt") return WatchJwt(*path, options, console);
+  return WatchX509(*path, options, console);
 }
 
 }  // namespace
@@ -191,9 +225,11 @@ int RunWatch(const WatchOptions& options, const Console& console) {
 void AddWatchVerb(CLI::App& root, Verb& chosen) {
   auto options = std::make_shared<WatchOptions>();
   CLI::App* watch = root.add_subcommand(
-      "watch", "Follow this process's identity or the trust bundle: one line per update, until SIGINT or SIGTERM");
-  watch->add_option("WHAT", options->what, "What to follow")
-      ->check(CLI::IsMember({"x509", "bundle"}))
+      "watch", "Follow this process's identity or the authorities: one line per update, until SIGINT or SIGTERM");
+  watch
+      ->add_option("WHAT", options->what,
+                   "What to follow: x509, the X.509-SVIDs; bundle, the X.509 authorities; jwt, those of JWT-SVIDs")
+      ->check(CLI::IsMember({"x509", "bundle", "jwt"}))
       ->default_str("x509");
   watch->add_option("--count", options->count, "End after so many updates")->check(CLI::PositiveNumber)->type_name("N");
   AddSocketOption(watch, options->socket);

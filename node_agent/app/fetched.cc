@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "node_agent/app/fetched_bundles.h"
 #include "node_agent/app/text_output.h"
 #include "pki/verifier.h"
 #include "workload_api/proto/workloadapi.pb.h"
@@ -16,19 +17,6 @@ Result<Bundle> ReadBundle(const TrustDomain& trust_domain, std::string_view der)
     ASSIGN_OR_RETURN(authorities, Certificate::ListFromDer(der));
   }
   return Bundle::Create(trust_domain, std::move(authorities));
-}
-
-template <class Map>
-Result<BundleSet> ReadBundles(const Map& bundles) {
-  BundleSet set;
-  for (const auto& [id, der] : bundles) {
-    const Result<TrustDomain> trust_domain = TrustDomain::Parse(id);
-    if (!trust_domain.ok()) return Annotate(trust_domain.status(), "bundle of \"{}\"", Printable(id));
-    Result<Bundle> bundle = ReadBundle(*trust_domain, der);
-    if (!bundle.ok()) return Annotate(bundle.status(), "bundle of {}", trust_domain->id());
-    set.Put(*std::move(bundle));
-  }
-  return set;
 }
 
 template <class Response>
@@ -65,7 +53,7 @@ Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::s
     if (!svid.ok()) return Annotate(svid.status(), "the agent's answer: SVID \"{}\"", Printable(message.spiffe_id()));
     fetched.svids.push_back(*std::move(svid));
   }
-  Result<BundleSet> federated = ReadBundles(response.federated_bundles());
+  Result<BundleSet> federated = ReadBundles(response.federated_bundles(), ReadBundle);
   if (!federated.ok()) return Annotate(federated.status(), "the agent's answer");
   fetched.federated = *std::move(federated);
   ASSIGN_OR_RETURN(fetched.crls, ReadCrls(response));
@@ -73,9 +61,7 @@ Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::s
 }
 
 Result<BundleSet> CheckBundles(const X509BundlesResponse& response) {
-  if (response.bundles().empty()) return Error(StatusCode::kInvalidArgument, "the agent's answer has no bundle in it");
-  Result<BundleSet> bundles = ReadBundles(response.bundles());
-  return bundles.ok() ? std::move(bundles) : Annotate(bundles.status(), "the agent's answer");
+  return ReadBundleAnswer(response.bundles(), ReadBundle);
 }
 
 Result<std::vector<Crl>> CheckCrls(const X509BundlesResponse& response) {

@@ -135,16 +135,17 @@ void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_no
   context.set_deadline(std::chrono::system_clock::now() + from_now);
 }
 
-CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path) {
+CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path, std::string_view wanted) {
   if (MayBeTheConnection(status)) {
     if (auto failure = ExplainConnection(path, "workload", kExitFailed,
                                          "ask the operator about its mode and the limit of connections"))
       return *failure;
   }
   if (status.error_code() == grpc::StatusCode::PERMISSION_DENIED) {
-    return {kExitDenied, fmt::format("denied: no registry entry matches this process ({}); ask the operator: lanyard "
-                                     "registry list (the agent says: {})",
-                                     Myself(), Printable(status.error_message()))};
+    const std::string which = wanted.empty() ? "matches this process" : fmt::format("lets this process be {}", wanted);
+    return {kExitDenied, fmt::format("denied: no registry entry {} ({}); ask the operator: lanyard registry list (the "
+                                     "agent says: {})",
+                                     which, Myself(), Printable(status.error_message()))};
   }
   return ExplainAnswer(status);
 }

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "node_agent/app/cli.h"
 
@@ -30,7 +31,8 @@ struct CallFailure {
 // What went wrong with a call to the agent at `path`. An answer that gRPC calls Unavailable may come from the agent or
 // mean that there is none; which of them is found out by connecting once more, so the cause is the kernel's own ("no
 // such file or directory").
-CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path);
+// `wanted` is the SPIFFE ID that was asked for, if it was one.
+CallFailure ExplainWorkloadFailure(const grpc::Status& status, const std::string& path, std::string_view wanted = {});
 CallFailure ExplainAdminFailure(const grpc::Status& status, const std::string& path);
 
 }  // namespace lanyard

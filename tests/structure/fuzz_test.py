@@ -14,7 +14,7 @@ NAME = r'(?:Parse|From|ListFrom|Read|Decode|Check|Peek)\w*|\w+Decode'
 DECLARATION = re.compile(
     r'^(?P<static> *(?:static )?)(?:inline )?(?:Status|(?:Result|std::optional)<[^;{}()=]*>) (?P<name>' + NAME + r')\('
     r'(?P<parameters>[^;{}]*?)\)[\w ]*[;{]', re.MULTILINE)
-BYTES = re.compile(r'(?<!initializer_list<)std::string_view|grpc::ByteBuffer|\bX509\w*Response\b')
+BYTES = re.compile(r'(?<!initializer_list<)std::string_view|grpc::ByteBuffer|\b(?:X509|JWT|WIT)\w*Response\b')
 CLASS = re.compile(r'^(?:class|struct) (\w+)[^;()]*\{', re.MULTILINE)
 ACCESS = re.compile(r'^ *(public|protected|private):$', re.MULTILINE)
 COMMENT = re.compile(r'//[^\n]*')

@@ -39,7 +39,11 @@ TEST(CliTest, EveryVerbHasHelp) {
                                                        {"ca", "rotate"},
                                                        {"fetch"},
                                                        {"fetch", "x509"},
+                                                       {"fetch", "jwt"},
+                                                       {"fetch", "wit"},
                                                        {"fetch", "bundle"},
+                                                       {"validate"},
+                                                       {"validate", "jwt"},
                                                        {"watch"},
                                                        {"exec"},
                                                        {"registry"},
@@ -72,7 +76,14 @@ TEST(CliTest, WrongUsageIsTwoAndSaidOnStderr) {
                                              {"fetch", "x509", "--timeout", "10"},
                                              {"fetch", "x509", "--socket", "tcp://127.0.0.1:1"},
                                              {"fetch", "x509", "--spiffe-id", "not-an-id", "--socket", "/nonexistent"},
-                                             {"watch", "jwt"},
+                                             {"fetch", "jwt"},
+                                             {"fetch", "jwt", "--audience", ""},
+                                             {"fetch", "jwt", "--audience", "a", "b"},
+                                             {"fetch", "wit", "--spiffe-id", "not-an-id"},
+                                             {"validate", "jwt", "token"},
+                                             {"validate", "jwt", "--audience", "", "token"},
+                                             {"validate", "jwt", "--audience", "a", "--audience", "b", "token"},
+                                             {"watch", "wit"},
                                              {"watch", "--count", "0"},
                                              {"health", "--admin-socket", "relative"},
                                              {"registry", "show"},
@@ -85,6 +96,11 @@ TEST(CliTest, WrongUsageIsTwoAndSaidOnStderr) {
   }
 }
 
+// The payload says for whom and until when; who signed it is the agent's to judge.
+const char* const kToken =
+    "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEifQ.eyJzdWIiOiJzcGlmZmU6Ly9leGFtcGxlLm9yZy9hIiwiYXVkIjoiYSIsImV4cCI6NDEwMjQ0NDgwMH0"
+    ".AAAA";
+
 TEST(CliTest, AnAgentThatIsNotThereIsThree) {
   TempDir dir;
   const std::string socket = dir.Path("none.sock");
@@ -92,6 +108,10 @@ TEST(CliTest, AnAgentThatIsNotThereIsThree) {
        std::vector<std::vector<std::string>>{{"fetch", "x509", "--socket", socket},
                                              {"fetch", "bundle", "--socket", socket},
                                              {"watch", "--socket", socket},
+                                             {"watch", "jwt", "--socket", socket},
+                                             {"fetch", "jwt", "--audience", "a", "--socket", socket},
+                                             {"fetch", "wit", "--socket", socket},
+                                             {"validate", "jwt", "--audience", "a", kToken, "--socket", socket},
                                              {"health", "--admin-socket", socket},
                                              {"ca", "show", "--admin-socket", socket},
                                              {"ca", "rotate", "--admin-socket", socket},

@@ -93,12 +93,56 @@ class FakeWorkloadApi final : public SpiffeWorkloadAPI::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status FetchJWTSVID(grpc::ServerContext*, const JWTSVIDRequest* request, JWTSVIDResponse* response) override {
+    const std::lock_guard lock(mutex);
+    jwt_request = *request;
+    if (status.ok()) *response = jwt_svids;
+    return status;
+  }
+  grpc::Status ValidateJWTSVID(grpc::ServerContext*, const ValidateJWTSVIDRequest* request,
+                               ValidateJWTSVIDResponse* response) override {
+    const std::lock_guard lock(mutex);
+    ++calls;
+    validate_request = *request;
+    if (status.ok()) *response = validated;
+    return status;
+  }
+  grpc::Status FetchWITSVID(grpc::ServerContext*, const WITSVIDRequest* request,
+                            grpc::ServerWriter<WITSVIDResponse>* writer) override {
+    const std::lock_guard lock(mutex);
+    wit_request = *request;
+    if (status.ok()) writer->Write(wit_svids);
+    return status;
+  }
+  grpc::Status FetchJWTBundles(grpc::ServerContext*, const JWTBundlesRequest*,
+                               grpc::ServerWriter<JWTBundlesResponse>* writer) override {
+    const std::lock_guard lock(mutex);
+    for (const JWTBundlesResponse& update : jwt_bundles) writer->Write(update);
+    return jwt_end;
+  }
+  grpc::Status FetchWITBundles(grpc::ServerContext*, const WITBundlesRequest*,
+                               grpc::ServerWriter<WITBundlesResponse>* writer) override {
+    const std::lock_guard lock(mutex);
+    if (wit_end.ok()) writer->Write(wit_bundles);
+    return wit_end;
+  }
+
   grpc::Status status;  // instead of an update
   grpc::Status end;     // after one
-  std::mutex mutex;     // guards svids where they change after a first call
+  std::mutex mutex;     // guards what changes after a first call
   X509SVIDResponse svids;
   std::vector<Crl> updates;  // each in one message, where there are any
   X509BundlesResponse bundles;
+  // What is asked about tokens, and answered; like an agent that does not serve their bundles unless a test says so.
+  JWTSVIDRequest jwt_request;
+  JWTSVIDResponse jwt_svids;
+  ValidateJWTSVIDRequest validate_request;
+  ValidateJWTSVIDResponse validated;
+  WITSVIDRequest wit_request;
+  WITSVIDResponse wit_svids;
+  std::vector<JWTBundlesResponse> jwt_bundles;
+  WITBundlesResponse wit_bundles;
+  grpc::Status jwt_end{grpc::StatusCode::UNIMPLEMENTED, "not served"}, wit_end = jwt_end;
   std::atomic<bool> has_header{false};
   std::atomic<int> calls{0};
 };
@@ -150,11 +194,13 @@ class FetchTest : public testing::Test {
 
   Ran Lanyard(std::vector<std::string> arguments, const char* option = "--socket") {
     arguments.insert(arguments.end(), {option, "unix://" + socket_});
+    std::istringstream in(input_);
     std::ostringstream out, err;
-    const int code = RunCommandLine(std::move(arguments), Console{out, err});
+    const int code = RunCommandLine(std::move(arguments), Console{out, err, in});
     return {code, out.str(), err.str()};
   }
 
+  std::string input_;  // on standard input
   TempDir dir_;
   const std::string socket_ = dir_.Path("odd name%.sock");
   FetchAuthority authority_ = FetchAuthority::Make("example.org");
