@@ -1,4 +1,5 @@
-// The floor under a Workload API over gRPC: answers FetchX509SVID with bytes made beforehand, to whoever asks.
+// The floor under a Workload API over gRPC: answers FetchX509SVID, FetchJWTSVID and ValidateJWTSVID with bytes made
+// beforehand, to whoever asks.
 //
 //   bare_server SOCKET IDENTITIES    a line on standard input: one SVID more, pushed to every stream; its end ends the
 //   server
@@ -21,10 +22,12 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "pki/issuer.h"
+#include "pki/jwt_svid.h"
 #include "pki/root.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
@@ -33,9 +36,14 @@ namespace {
 
 constexpr int kRequested = 64;  // calls asked for beforehand
 
+grpc::ByteBuffer Serialized(const google::protobuf::Message& message) {
+  const grpc::Slice slice(message.SerializeAsString());
+  return {&slice, 1};
+}
+
 class Messages {
  public:
-  grpc::ByteBuffer Make(int identities) {
+  grpc::ByteBuffer X509Svids(int identities) {
     const auto now = std::chrono::system_clock::now();
     ::X509SVIDResponse response;
     for (int i = 0; i < identities; ++i) {
@@ -48,8 +56,26 @@ class Messages {
       one.set_x509_svid_key(std::string(key.expose()));
       one.set_bundle(root_.certificate.der());
     }
-    const grpc::Slice slice(response.SerializeAsString());
-    return {&slice, 1};
+    return Serialized(response);
+  }
+
+  grpc::ByteBuffer FetchedJwt() {
+    ::JWTSVIDResponse response;
+    auto& one = *response.add_svids();
+    one.set_spiffe_id(jwt_.id().str());
+    one.set_svid(jwt_.token());
+    return Serialized(response);
+  }
+
+  grpc::ByteBuffer Validation() {
+    ::ValidateJWTSVIDResponse response;
+    response.set_spiffe_id(jwt_.id().str());
+    auto& claims = *response.mutable_claims()->mutable_fields();
+    claims["sub"].set_string_value(jwt_.id().str());
+    claims["aud"].mutable_list_value()->add_values()->set_string_value(jwt_.audiences().front());
+    claims["exp"].set_number_value(static_cast<double>(std::chrono::system_clock::to_time_t(jwt_.expires())));
+    claims["jti"].set_string_value(jwt_.token_id());
+    return Serialized(response);
   }
 
  private:
@@ -62,6 +88,18 @@ class Messages {
 
   const SelfSignedCa root_ = MakeRoot();
   const Issuer issuer_ = Issuer::Create({root_.certificate}, root_.key).value();
+
+  static JwtSvid MakeJwt(const PrivateKey& key) {
+    const auto now = std::chrono::system_clock::now();
+    return JwtSvid::Issue(TokenSigner::Create(key).value(), {SpiffeId::Parse("spiffe://example.org/agent-0").value(),
+                                                             {"https://ledger.example.org/0000000000.000000000"},
+                                                             now,
+                                                             now + kTtl,
+                                                             ""})
+        .value();
+  }
+
+  const JwtSvid jwt_ = MakeJwt(root_.key);
 };
 
 class Server;
@@ -84,7 +122,7 @@ struct Call {
 class Server {
  public:
   Server(const std::string& path, int identities, std::string_view without)
-      : identities_(identities), message_(messages_.Make(identities)) {
+      : identities_(identities), message_(messages_.X509Svids(identities)) {
     grpc::ServerBuilder builder;
     builder.RegisterAsyncGenericService(&service_);
     queue_ = builder.AddCompletionQueue();
@@ -132,7 +170,7 @@ class Server {
     if (tag.event == Call::Tag::kMatched) {
       if (!ok) return;
       calls_.insert(call);
-      Write(*call);
+      Answer(*call);
       Request();
       return;
     }
@@ -143,6 +181,13 @@ class Server {
     delete call;
   }
 
+  void Answer(Call& call) {
+    const auto unary = unary_.find(call.context.method());
+    if (unary == unary_.end()) return Write(call);
+    call.writing = true;
+    call.stream.WriteAndFinish(unary->second, {}, grpc::Status::OK, &call.written);
+  }
+
   void Write(Call& call) {
     if (call.writing || call.done) return;
     call.writing = true;
@@ -150,13 +195,16 @@ class Server {
   }
 
   void Push() {
-    message_ = messages_.Make(++identities_);
+    message_ = messages_.X509Svids(++identities_);
     for (Call* call : calls_) Write(*call);
   }
 
   Messages messages_;
   int identities_;
   grpc::ByteBuffer message_;
+  const std::unordered_map<std::string, grpc::ByteBuffer> unary_{
+      {"/SpiffeWorkloadAPI/FetchJWTSVID", messages_.FetchedJwt()},
+      {"/SpiffeWorkloadAPI/ValidateJWTSVID", messages_.Validation()}};
   grpc::AsyncGenericService service_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;

@@ -11,13 +11,16 @@ import shutil
 import subprocess
 import tempfile
 
+from cgroups import Cgroups
 from node import BUILD, NodeTest, entry, eventually
-from process import LineProcess, scaled
+from partner import put
+from process import LineProcess, drop_to, scaled
 from spire import Spire, free_port, spire_entry
 import usage
 
 ME = f'unix:uid:{os.geteuid()}'
 LOAD = BUILD / 'tests/bench/workload_load'
+PARTNER = 'partner.example'  # a foreign trust domain
 
 
 def program(name):
@@ -39,9 +42,9 @@ class Contender:
 
     name = None
 
-    def load(self, *arguments, seconds=120):
+    def load(self, *arguments, seconds=120, cgroup=None):
         """One run of workload_load against this one; what it printed."""
-        program_ = LineProcess([LOAD, arguments[0], self.socket, *arguments[1:]], os.environ)
+        program_ = LineProcess([LOAD, arguments[0], self.socket, *arguments[1:]], os.environ, drop_to(cgroup=cgroup))
         try:
             return program_.json(seconds)
         finally:
@@ -69,26 +72,33 @@ class Contender:
 
 
 class Ours(Contender):
-    """Our agent with the settings that a user gets, but for the log and where things lie."""
+    """Our agent with the settings that a user gets, but for the log and where things lie. `foreign`: the bundle document of
+    PARTNER, with which every entry federates then. `limited`: with the limits of one caller, too, that a user gets."""
 
     name = 'ours'
 
-    def __init__(self, test, entries, connections=None, cpus=None, reattestation_interval='1m'):
-        self.cpus = cpus
-        # A load is one caller, which calls as fast as it can.
-        limits = dict.fromkeys(('connections_per_second', 'calls_per_second', 'calls_in_flight', 'streams'), 1_000_000)
+    def __init__(self, test, entries, connections=None, cpus=None, reattestation_interval='1m', foreign=None, limited=False):
+        self.cpus, self.foreign = cpus, foreign
         config = {'log': {'level': 'warn'}, 'endpoints': {one: f'127.0.0.1:{free_port()}' for one in ('metrics', 'health')}}
-        config['limits'] = {'per_caller': limits | {'connections': (connections or 1000) + 100},
-                            'per_identity': dict.fromkeys(('calls_per_second', 'streams'), 1_000_000),
-                            'reattestation_interval': reattestation_interval}
+        config['limits'] = {'reattestation_interval': reattestation_interval}
+        if not limited:  # a load is one caller, which calls as fast as it can
+            limits = dict.fromkeys(('connections_per_second', 'calls_per_second', 'calls_in_flight', 'streams'), 1_000_000)
+            config['limits'] |= {'per_caller': limits | {'connections': (connections or 1000) + 100},
+                                 'per_identity': dict.fromkeys(('calls_per_second', 'streams'), 1_000_000)}
         self.metrics = config['endpoints']['metrics']
         self.node = test.node([self._entry(one) for one in entries], config=config.items())
         self.socket = self.node.socket
+        if foreign:
+            self.change_bundle(foreign)
+            config['federation'] = {'trust_domains': {PARTNER: {'bundle_path': str(self.bundle_file)}}}
+            self.node.write_config(more=config.items())
 
-    @staticmethod
-    def _entry(one):
+    def _entry(self, one):
         path, selectors, ttl = one
-        return entry(path, *selectors, **({'x509_ttl': f'{ttl}s'} if ttl else {}))
+        fields = {'x509_ttl': f'{ttl}s'} if ttl else {}
+        if self.foreign:
+            fields['federates_with'] = [f'spiffe://{PARTNER}']
+        return entry(path, *selectors, **fields)
 
     def start(self):
         self.node.launch()
@@ -108,6 +118,13 @@ class Ours(Contender):
     def change(self):
         self.part.replace(self.node.registry / 'entries.yaml')
 
+    @property
+    def bundle_file(self):
+        return self.node.dir / 'partner.json'
+
+    def change_bundle(self, document):
+        put(self.bundle_file, document)
+
     def stop(self):
         if self.node.process:
             self.node.stop()
@@ -118,23 +135,25 @@ class SpireAgent(Contender):
 
     name = 'spire'
 
-    def __init__(self, test, entries, connections=None, cpus=None):  # it has no limit of connections
+    def __init__(self, test, entries, connections=None, cpus=None, foreign=None):  # it has no limit of connections
         del connections
         self.spire = Spire(test, cpus=cpus)
-        self.entries = entries
+        self.entries, self.foreign = entries, foreign
         self.socket = self.spire.socket
 
-    @staticmethod
-    def _entry(one):
+    def _entry(self, one):
         path, selectors, ttl = one
-        return spire_entry(path, *selectors, ttl=ttl)
+        return spire_entry(path, *selectors, ttl=ttl, federates_with=[f'spiffe://{PARTNER}'] if self.foreign else [])
 
     def start(self):
         """The first time with the server; later the agent alone, with what it has on disk."""
         if self.spire.server:
             self.spire.start_agent()
-        else:
-            self.spire.start([self._entry(one) for one in self.entries])
+            return self
+        if self.foreign:
+            self.spire.start_server()
+            self.change_bundle(self.foreign)
+        self.spire.start([self._entry(one) for one in self.entries])
         return self
 
     @property
@@ -148,6 +167,9 @@ class SpireAgent(Contender):
     def change(self):
         self.spire.register(self.added)
 
+    def change_bundle(self, document):
+        self.spire.set_bundle(PARTNER, document)
+
     def stop(self):
         self.spire.stop_agent()
 
@@ -157,8 +179,8 @@ class Bare(Contender):
 
     name = 'limit'
 
-    def __init__(self, test, entries, connections=None, cpus=None, without=''):
-        del connections, cpus
+    def __init__(self, test, entries, connections=None, cpus=None, without='', foreign=None):
+        del connections, cpus, foreign
         self.identities, self.without = len(entries), without
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-bare-', dir='/tmp'))
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -181,6 +203,10 @@ class Bare(Contender):
         self.process.stdin.write(b'\n')
         self.process.stdin.flush()
 
+    def change_bundle(self, document):
+        del document  # what is pushed makes no difference
+        self.change()
+
     def stop(self):
         process, self.process = self.process, None
         if process:
@@ -189,33 +215,55 @@ class Bare(Contender):
 
 
 class Held:
-    """Open streams on one contender, held by workload_load."""
+    """Open streams on one contender, held by workload_load: of X.509-SVIDs, or `kind`. Our agent lets one caller have half of its
+    connections at most; more streams are those of several cgroups, so that they are several callers."""
 
-    def __init__(self, bench, contender, count):
-        self.program = LineProcess([LOAD, 'streams', contender.socket, count], os.environ)
-        bench.addCleanup(self.program.stop)
-        self.opened_seconds = self.program.json(120)['opened_s']
+    PER_CALLER = 4000
+    MERGED = {'least_messages': min, 'fewest': min, 'least_left_s': min, 'first': min,
+              'most_messages': max, 'longest_silence_s': max, 'last': max, 'opened_s': max}  # the others are sums
+
+    def __init__(self, bench, contender, count, kind='streams'):
+        callers = -(-count // self.PER_CALLER)
+        cgroups = Cgroups(bench) if callers > 1 else None
+        self.programs = []
+        for number in range(callers):
+            share = count // callers + (number < count % callers)
+            prepare = drop_to(cgroup=cgroups.make(str(number))) if cgroups else None
+            self.programs.append(LineProcess([LOAD, kind, contender.socket, share], os.environ, prepare))
+            bench.addCleanup(self.programs[-1].stop)
+        self.opened_seconds = self._heard(120)['opened_s']
+
+    @property
+    def pids(self):
+        return [program_.pid for program_ in self.programs]
 
     def _say(self, text):
-        self.program.process.stdin.write(f'{text}\n')
-        self.program.process.stdin.flush()
+        for program_ in self.programs:
+            program_.process.stdin.write(f'{text}\n')
+            program_.process.stdin.flush()
+
+    def _heard(self, seconds):
+        """What each program says next, in one."""
+        heard = [program_.json(seconds) for program_ in self.programs]
+        return {key: self.MERGED.get(key, sum)([one[key] for one in heard]) for key in heard[0]}
 
     def mark(self):
         self._say('mark')
 
     def report(self):
         self._say('report')
-        return self.program.json(30)
+        return self._heard(30)
 
-    def expect(self, svids, seconds):
-        """Asks to be told when every stream has so many SVIDs; `told` waits for it."""
-        self._say(f'expect {svids} {seconds}')
+    def expect(self, what, seconds):
+        """Asks to be told when every stream has so many SVIDs, or 'another' content than now; `told` waits for it."""
+        self._say(f'expect {what} {seconds}')
 
     def told(self, seconds):
-        return self.program.json(seconds + 10)
+        return self._heard(seconds + 10)
 
     def close(self):
-        self.program.stop()
+        for program_ in self.programs:
+            program_.stop()
 
 
 class Bench(NodeTest):

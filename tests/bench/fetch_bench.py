@@ -30,11 +30,11 @@ class FetchBench(Bench):
                     seen = one.load('fetch', seconds, callers)
                     spent = one.cpu_seconds() - before
                     self.assertEqual(seen['failed'], 0, one.name)
-                    self.add(f'fetch.cpu.{callers}', one, 1e6 * spent / seen['fetches'])
+                    self.add(f'fetch.cpu.{callers}', one, 1e6 * spent / seen['calls'])
                     self.add(f'fetch.p50.{callers}', one, percentile(seen['micros'], 50))
                     self.add(f'fetch.p99.{callers}', one, percentile(seen['micros'], 99))
                     if callers == 8:
-                        self.add('fetch.rate.8', one, seen['fetches'] / seen['seconds'])
+                        self.add('fetch.rate.8', one, seen['calls'] / seen['seconds'])
 
     def test_every_kind(self):
         """An entry that names every kind of selector makes our agent find out everything about every caller. Nobody earns it.
@@ -50,7 +50,7 @@ class FetchBench(Bench):
                 before = one.cpu_seconds()
                 seen = one.load('fetch', seconds, 1)
                 self.assertEqual(seen['failed'], 0, one.name)
-                self.add('fetch.every', one, 1e6 * (one.cpu_seconds() - before) / seen['fetches'])
+                self.add('fetch.every', one, 1e6 * (one.cpu_seconds() - before) / seen['calls'])
 
     def test_cold(self):
         """All at the same time: they sleep, and so does the caller of each."""

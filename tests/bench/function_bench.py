@@ -19,6 +19,9 @@ class FunctionBench(Bench):
             self.add('issue.pki', 'ours', issue['issue_us'])
             self.add('issue.pki', 'limit', issue['key_and_signature_us'])
             self.add('verify', 'ours', issue['verify_us'])
+            self.add('jwt.pki', 'ours', issue['jwt_issue_us'])
+            self.add('jwt.pki', 'limit', issue['signature_us'])
+            self.add('jwt.validate', 'ours', issue['jwt_validate_us'])
             match = run('match_bench', 10_000)
             for row, what in (('earns', 'earns'), ('stranger', 'stranger'), ('gap', 'executable_unknown')):
                 self.add(f'match.{row}', 'ours', match[what]['p50_us'])
@@ -29,7 +32,7 @@ class FunctionBench(Bench):
                 self.add(row, 'limit', attest['limit']['cpu_us'])
 
     def test_issue(self):
-        """Two thousand SVIDs that nobody has asked for yet, in one message to one caller."""
+        """Two thousand SVIDs that nobody has asked for yet, in one message to one caller; X.509-SVIDs, then JWT-SVIDs."""
         count = 2000
         for _ in range(self.rounds):
             ours = Ours(self, [mine(f'/agent-{number}') for number in range(count)]).start()
@@ -38,4 +41,9 @@ class FunctionBench(Bench):
             self.assertEqual(ours.serves(), count)
             self.add('issue.store', 'ours', 1e6 * (time.monotonic() - begin) / count)
             self.add('issue.store', 'limit', run('issue_bench', 1000)['key_and_signature_us'])
+            seen = ours.load('jwt-new', 0, 1)  # one call, for a token of each
+            self.assertEqual(seen['failed'], 0)
+            self.assertGreater(seen['message_bytes'], 300 * count)
+            self.add('jwt.store', 'ours', seen['micros'][0] / count)
+            self.add('jwt.store', 'limit', run('issue_bench', 1000)['signature_us'])
             ours.stop()

@@ -65,5 +65,5 @@ class MemoryBench(Bench):
                 held.close()
                 before = one.cpu_seconds()
                 seen = one.load('fetch', 1, 8)
-                self.results.add_recipe(without, stream, 1e6 * (one.cpu_seconds() - before) / seen['fetches'])
+                self.results.add_recipe(without, stream, 1e6 * (one.cpu_seconds() - before) / seen['calls'])
                 one.stop()

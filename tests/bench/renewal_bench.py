@@ -25,7 +25,7 @@ class RenewalBench(Bench):
                 self.add('renewal.peak', one, one.peak() / MIB)
                 self.add('renewal.cpu', one, one.cpu_seconds() - cpu)
                 self.add('renewal.pushes', one, report['messages'] / streams)
-                self.add('renewal.missed', one, report['over'] + report['invalid'] + max(0, identities - report['fewest_svids']))
+                self.add('renewal.missed', one, report['over'] + report['invalid'] + max(0, identities - report['fewest']))
                 self.add('renewal.left', one, report['least_left_s'])
                 held.close()
                 one.stop()
@@ -39,8 +39,8 @@ class RenewalBench(Bench):
                 one.start()
                 one.serves()
                 held = Held(self, one, streams)
-                if rest:
-                    os.sched_setaffinity(held.program.pid, rest)
+                for pid in held.pids if rest else []:
+                    os.sched_setaffinity(pid, rest)
                 held.mark()
                 time.sleep(seconds)
                 report = held.report()

@@ -39,16 +39,19 @@ std::string Literal(std::string_view name, std::string_view value) {
          std::string(value);
 }
 
-const std::string& Call() {
-  static const std::string call =
-      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "") +
-      Frame(kHeaders, kEndHeaders, 1,
-            Literal(":method", "POST") + Literal(":scheme", "http") +
-                Literal(":path", "/SpiffeWorkloadAPI/FetchX509SVID") + Literal(":authority", "localhost") +
-                Literal("content-type", "application/grpc") + Literal("te", "trailers") +
-                Literal("workload.spiffe.io", "true")) +
-      Frame(kData, kEndStream, 1, std::string(5, '\0'));
-  return call;
+std::string Preface() {
+  return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Frame(kSettings, 0, 0, "");
+}
+
+std::string CallFrames(const Call& call, uint32_t stream) {
+  const std::string path = "/SpiffeWorkloadAPI/" + std::string(call.method);
+  const std::string message =
+      std::string(1, '\0') + Number(static_cast<uint32_t>(call.request.size()), 4) + std::string(call.request);
+  return Frame(kHeaders, kEndHeaders, stream,
+               Literal(":method", "POST") + Literal(":scheme", "http") + Literal(":path", path) +
+                   Literal(":authority", "localhost") + Literal("content-type", "application/grpc") +
+                   Literal("te", "trailers") + Literal("workload.spiffe.io", "true")) +
+         Frame(kData, kEndStream, stream, message);
 }
 
 uint32_t BigEndian(std::string_view bytes) {
@@ -59,7 +62,7 @@ uint32_t BigEndian(std::string_view bytes) {
 
 }  // namespace
 
-Result<StreamClient> StreamClient::Open(const std::string& path) {
+Result<StreamClient> StreamClient::Open(const std::string& path, Call call) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) return Error(StatusCode::kInvalidArgument, "{} is too long", path);
@@ -69,8 +72,17 @@ Result<StreamClient> StreamClient::Open(const std::string& path) {
   if (connect(client.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return ErrnoStatus(errno, fmt::format("connect to {}", path));
   }
-  client.Send(Call());
+  client.stream_ = 1;
+  client.over_ = false;
+  client.Send(Preface() + CallFrames(call, client.stream_));
   return client;
+}
+
+void StreamClient::Begin(Call call) {
+  stream_ += 2;
+  over_ = false;
+  data_.clear();
+  Send(CallFrames(call, stream_));
 }
 
 bool StreamClient::Read() {
@@ -79,7 +91,7 @@ bool StreamClient::Read() {
   char piece[65536];
   const ssize_t length = recv(fd(), piece, sizeof piece, MSG_DONTWAIT);
   if (length <= 0) {
-    over_ = length == 0 || (errno != EAGAIN && errno != EINTR);
+    if (length == 0 || (errno != EAGAIN && errno != EINTR)) Lose();
     return false;
   }
   received_.append(piece, static_cast<size_t>(length));
@@ -105,18 +117,19 @@ bool StreamClient::TakeFrame() {
   if (received_.size() < kFrameHead + size) return false;
   const auto type = static_cast<unsigned char>(received_[3]);
   const auto flags = static_cast<unsigned char>(received_[4]);
+  const bool ours = BigEndian(std::string_view(received_).substr(5, 4)) == stream_;
   const std::string_view payload = std::string_view(received_).substr(kFrameHead, size);
   if (type == kSettings && (flags & kAck) == 0) {
     Send(Frame(kSettings, kAck, 0, ""));
   } else if (type == kPing && (flags & kAck) == 0) {
     Send(Frame(kPing, kAck, 0, payload));
   } else if (type == kData) {
-    data_ += payload;
+    if (ours) data_ += payload;
     Acknowledge(size);
   }
-  if (type == kResetStream || type == kGoAway || ((type == kData || type == kHeaders) && (flags & kEndStream) != 0)) {
-    over_ = true;
-  }
+  if (type == kGoAway) Lose();
+  const bool ends = type == kResetStream || ((type == kData || type == kHeaders) && (flags & kEndStream) != 0);
+  if (ends && ours) over_ = true;
   received_.erase(0, kFrameHead + size);
   if (received_.empty()) received_.shrink_to_fit();
   return true;
@@ -126,11 +139,11 @@ void StreamClient::Acknowledge(size_t bytes) {
   unacknowledged_ += bytes;
   if (unacknowledged_ < kWindow / 4) return;
   const std::string more = Number(static_cast<uint32_t>(std::exchange(unacknowledged_, 0)), 4);
-  Send(Frame(kWindowUpdate, 0, 0, more) + Frame(kWindowUpdate, 0, 1, more));
+  Send(Frame(kWindowUpdate, 0, 0, more) + Frame(kWindowUpdate, 0, stream_, more));
 }
 
 void StreamClient::Send(std::string_view bytes) {
-  if (send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) over_ = true;
+  if (send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(bytes.size())) Lose();
 }
 
 }  // namespace lanyard::bench

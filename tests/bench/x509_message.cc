@@ -3,35 +3,10 @@
 #include <algorithm>
 #include <ctime>
 
+#include "tests/bench/message_fields.h"
+
 namespace lanyard::bench {
 namespace {
-
-std::optional<uint64_t> TakeVarint(std::string_view& bytes) {
-  uint64_t value = 0;
-  for (int shift = 0; shift < 64 && !bytes.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(bytes.front());
-    bytes.remove_prefix(1);
-    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-    if (byte < 0x80) return value;
-  }
-  return std::nullopt;
-}
-
-struct Field {
-  uint64_t number;
-  std::string_view content;
-};
-
-// These messages have length-delimited fields only.
-std::optional<Field> TakeField(std::string_view& bytes) {
-  const auto key = TakeVarint(bytes);
-  if (!key || (*key & 7) != 2) return std::nullopt;
-  const auto length = TakeVarint(bytes);
-  if (!length || *length > bytes.size()) return std::nullopt;
-  const Field field{*key >> 3, bytes.substr(0, *length)};
-  bytes.remove_prefix(*length);
-  return field;
-}
 
 struct Element {
   unsigned char tag;

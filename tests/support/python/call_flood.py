@@ -1,13 +1,16 @@
 """Calls as fast as they are taken, on some connections at once; prints what became of them.
 
-    call_flood.py SOCKET SECONDS CONNECTIONS CALLS [hold]
+    call_flood.py SOCKET SECONDS CONNECTIONS CALLS [hold] [jwt]
 
 Each connection has up to CALLS calls open. A call that is answered is cancelled (hold: it is kept), and the next one begins
-at once; a connection that the agent ends is opened again at once.
+at once; a connection that the agent ends is opened again at once. The calls are FetchX509SVID; with jwt, FetchJWTSVID for
+audiences of which nobody has named one before, so that each wants a signature.
 """
 
 import collections
+import itertools
 import json
+import os
 import re
 import selectors
 import socket
@@ -20,11 +23,19 @@ from raw_call import ACK, DATA, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE,
 RST_STREAM, GOAWAY = 3, 7
 CANCEL = struct.pack('>I', 8)
 LAST_NUMBER = 1 << 24  # then a connection is opened anew
+audiences = (f'https://ledger.example.org/{os.getpid()}/{number}'.encode() for number in itertools.count())
+
+
+def next_call(number, jwt):
+    if not jwt:
+        return call_frames(number)
+    audience = next(audiences)
+    return call_frames(number, '/SpiffeWorkloadAPI/FetchJWTSVID', message=b'\x0a' + bytes([len(audience)]) + audience)
 
 
 class Connection:
-    def __init__(self, path, calls, hold, came):
-        self.calls, self.hold, self.came = calls, hold, came
+    def __init__(self, path, calls, how, came):
+        self.calls, self.hold, self.jwt, self.came = calls, 'hold' in how, 'jwt' in how, came
         self.open, self.number, self.received, self.to_send = set(), 1, b'', b''
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.setblocking(False)
@@ -43,7 +54,7 @@ class Connection:
     def fill(self):
         batch = b''
         while len(self.open) < self.calls and len(self.to_send) + len(batch) < 1 << 16:
-            batch += call_frames(self.number)
+            batch += next_call(self.number, self.jwt)
             self.open.add(self.number)
             self.number += 2
             self.came['calls'] += 1
@@ -91,14 +102,14 @@ class Connection:
             self.came[how] += 1
 
 
-def flood(path, seconds, connections, calls, hold):
+def flood(path, seconds, connections, calls, how):
     came, waiting = collections.Counter(), selectors.DefaultSelector()
     end = time.monotonic() + seconds
     retry, open_now = connections, 0
     while time.monotonic() < end:
         for _ in range(retry):
             try:
-                connection = Connection(path, calls, hold, came)
+                connection = Connection(path, calls, how, came)
             except OSError:  # the listener's queue is full
                 came['not connected'] += 1
                 break
@@ -118,4 +129,4 @@ def flood(path, seconds, connections, calls, hold):
 
 
 if __name__ == '__main__':
-    flood(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), 'hold' in sys.argv[5:])
+    flood(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])

@@ -47,10 +47,22 @@ class Partner:
                 '-set_serial', '7', '-days', 1, '-extfile', extensions, '-out', leaf)
         return leaf
 
-    def document(self, *authorities, **more):
-        """A SPIFFE bundle document (X509-SVID §6.1) of these authorities."""
+    def jwt_authority(self, name):
+        """The JWK of a key for JWT-SVIDs (JWT-SVID §6.1)."""
+        private = self._path(name, 'jwt.pem')
+        if not private.exists():
+            openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', private)
+        public = self._path(name, 'jwt.der')
+        openssl('pkey', '-in', private, '-pubout', '-outform', 'DER', '-out', public)
+        x, y = (base64.urlsafe_b64encode(number).rstrip(b'=').decode()
+                for number in (public.read_bytes()[-64:-32], public.read_bytes()[-32:]))  # the point is last
+        return {'use': 'jwt-svid', 'kty': 'EC', 'kid': name, 'crv': 'P-256', 'x': x, 'y': y}
+
+    def document(self, *authorities, jwt=(), **more):
+        """A SPIFFE bundle document (X509-SVID §6.1) of these authorities, and of keys for JWT-SVIDs."""
         keys = [{'use': 'x509-svid', 'kty': 'EC',
                  'x5c': [base64.b64encode(ssl.PEM_cert_to_DER_cert(self.authority(name))).decode()]} for name in authorities]
+        keys += [self.jwt_authority(name) for name in jwt]
         return json.dumps({'keys': keys, **more})
 
 

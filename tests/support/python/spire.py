@@ -29,11 +29,16 @@ def spire_binary(name):
     return path if path.exists() else None
 
 
-def spire_entry(path, *selectors, ttl=None):
+def spire_entry(path, *selectors, ttl=None, federates_with=()):
     """One registration entry as `spire-server entry create -data` reads it; selectors as Lanyard writes them."""
     pairs = [selector.split(':', 1) for selector in selectors]
-    return {'spiffe_id': f'spiffe://example.org{path}', 'parent_id': PARENT,
-            'selectors': [{'type': kind, 'value': value} for kind, value in pairs], **({'x509_svid_ttl': ttl} if ttl else {})}
+    entry = {'spiffe_id': f'spiffe://example.org{path}', 'parent_id': PARENT,
+             'selectors': [{'type': kind, 'value': value} for kind, value in pairs]}
+    if ttl:
+        entry['x509_svid_ttl'] = ttl
+    if federates_with:
+        entry['federates_with'] = list(federates_with)
+    return entry
 
 
 def free_port():
@@ -98,7 +103,8 @@ plugins {{
 
     def start(self, entries=()):
         """The server with these entries, and the agent; returns when the agent has its socket."""
-        self.start_server()
+        if not self.server:
+            self.start_server()
         if entries:
             self.register(entries)
         token = json.loads(self.server_cli('token', 'generate', '-spiffeID', PARENT, '-output', 'json'))['value']
@@ -140,6 +146,10 @@ plugins {{
     def register(self, entries):
         """Creates entries (see spire_entry) in one request. The agent has them at its next poll, every 5 s."""
         self.server_cli('entry', 'create', '-data', '-', text=json.dumps({'entries': list(entries)}))
+
+    def set_bundle(self, trust_domain, document):
+        """Gives the server the bundle document of another trust domain. The agent has it at its next poll."""
+        self.server_cli('bundle', 'set', '-id', f'spiffe://{trust_domain}', '-format', 'spiffe', text=document)
 
     def stop_agent(self):
         self._end(self.process)
