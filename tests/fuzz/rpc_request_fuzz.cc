@@ -1,6 +1,7 @@
 // What a client of the Unix sockets sends as a message, before anybody knows who it is: every request of every service
 // is parsed as protobuf alone would parse it, however it is cut into slices; health and reflection answer each message
-// with something that fits it or end the call with a reason, and reflection describes nothing but what is served.
+// with something that fits it or end the call with a reason, and reflection describes nothing but what is served. Who
+// asks for an identity by its SPIFFE ID asks for one, or for all.
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/message.h>
@@ -16,6 +17,7 @@
 #include "node_agent/rpc/proto/reflection_v1alpha.pb.h"
 #include "node_agent/rpc/reflection.h"
 #include "tests/fuzz/fuzzing.h"
+#include "workload_api/asked_identity.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard {
@@ -167,6 +169,14 @@ void CheckReflection(const Methods& methods, const std::string& version, std::st
   Require(Present(call.status).ok());
 }
 
+void CheckAskedIdentity(std::string_view bytes) {
+  const auto asked = AskedIdentity::Parse(bytes);
+  if (!asked.ok()) return RequireTold(asked.status(), StatusCode::kInvalidArgument);
+  Require(bytes.empty() || SpiffeId::Parse(bytes).ok());
+  const auto among_none = asked->Among({});
+  Require(among_none.ok() == bytes.empty());
+}
+
 }  // namespace
 }  // namespace lanyard
 
@@ -181,6 +191,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }();
   const std::string_view bytes = AsText(data, size);
   CheckParsing(bytes);
+  CheckAskedIdentity(bytes);
   CheckHealth(methods, bytes);
   CheckReflection<grpc::reflection::v1::ServerReflectionRequest, grpc::reflection::v1::ServerReflectionResponse>(
       methods, "v1", bytes);
