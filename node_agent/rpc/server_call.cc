@@ -35,18 +35,19 @@ void ServerCall::OnMatchedByPoller() {
   StartRead();
 }
 
-bool ServerCall::Enter() {
-  if (over_) return false;
+void ServerCall::Enter() {
+  if (over_) return;
   Status refused = CheckConnection();
   if (refused.ok()) {
     Result<CallPermit> permit = owner_.Admit(*this);
     if (permit.ok()) permit_ = *std::move(permit);
     refused = permit.status();
   }
-  if (!refused.ok()) {
-    Finish(refused);
-    return false;
-  }
+  if (!refused.ok()) Finish(refused);
+}
+
+bool ServerCall::JoinsLine() {
+  if (!early_read_ || closed() || std::exchange(in_line_, true)) return false;
   ++under_way_;
   return true;
 }
@@ -58,16 +59,18 @@ Status ServerCall::CheckConnection() const {
 
 bool ServerCall::Begin() {
   --under_way_;
-  if (closed()) return under_way_ == 0;
+  has_turn_ = true;
+  if (closed()) {
+    EndTurn();
+    return under_way_ == 0;
+  }
   begun_ = true;
   if (Status made = MakeHandler(); !made.ok()) {
     Finish(made);
   } else if (finished_) {
     DropHandler();
-  } else if (early_read_) {
-    TakeRead(*early_read_);
   } else {
-    ReadNext();
+    TakeRead(*early_read_);
   }
   return under_way_ == 0;
 }
@@ -98,6 +101,7 @@ bool ServerCall::OnEvent(CallEvent event, bool ok) {
       break;  // the engine has it Enter
     case CallEvent::kDone:
       over_ = true;
+      EndTurn();
       sent_ = nullptr;
       DropHandler();
       break;
@@ -177,10 +181,16 @@ void ServerCall::StartFinish() {
 
 void ServerCall::OnAnswered() {
   if (permit_) permit_->unanswered.reset();
+  EndTurn();
+}
+
+void ServerCall::EndTurn() {
+  if (std::exchange(has_turn_, false)) owner_.OnTurnOver(*connection_->account);
 }
 
 void ServerCall::Abandon() {
   over_ = true;
+  EndTurn();
   sent_ = nullptr;
   context_.TryCancel();
   DropHandler();

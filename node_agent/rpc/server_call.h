@@ -3,8 +3,9 @@
 // Five tags come back from the completion queue: matched, done, read, write, finish. The call is deleted when it was
 // matched and all tags that were set going are back; that also is what frees its connection's fd number.
 //
-// A call that was matched is entered at once (is it known whose it is, is there room for it?) and begins when it is its
-// turn (engine.cc); what the client sends meanwhile waits.
+// A call that was matched is entered at once (is it known whose it is, is there room for it?). When the client's
+// request is there as well, it waits in line and begins when it is its turn (engine.cc): who sends none takes nobody's
+// turn.
 //
 // Thread: OnMatchedByPoller on the polling thread; then loop only.
 #pragma once
@@ -60,6 +61,8 @@ class CallOwner {
   virtual Result<CallPermit> Admit(const ServerCall& call) = 0;
   // The handler of a new call, or why there is none.
   virtual Result<std::unique_ptr<CallHandler>> MakeHandler(ServerCall& call) = 0;
+  // A call that was begun is answered for the first time, or over: another one of its account may begin.
+  virtual void OnTurnOver(const Account& account) = 0;
   // Destroys the handler once no function of it is running.
   virtual void Bury(std::unique_ptr<CallHandler> handler) = 0;
 };
@@ -76,8 +79,10 @@ class ServerCall : public Call {
   }
   // Takes the connection while the call's fd number is certainly its own, and has the request read.
   void OnMatchedByPoller();
-  // After its first event. False: it was refused, and must not Begin.
-  bool Enter();
+  // After its first event: lets it in, or refuses it.
+  void Enter();
+  // After any other: true, once, when it is to wait for its turn to Begin.
+  bool JoinsLine();
   // Makes the handler. True when the call is over and may be deleted.
   bool Begin();
   // Of an event but the first: true when the call is over and may be deleted.
@@ -103,6 +108,7 @@ class ServerCall : public Call {
   void ReadNext();
   void StartFinish();
   void OnAnswered();
+  void EndTurn();
   void DropHandler();
 
   CallOwner& owner_;
@@ -121,8 +127,10 @@ class ServerCall : public Call {
   grpc::ByteBuffer incoming_;
   absl::AnyInvocable<void()> sent_;
   std::optional<grpc::Status> waiting_finish_;  // for the message in flight
-  int under_way_ = 1;  // tags that will come back (the done tag always does), and the turn to begin
+  int under_way_ = 1;     // tags that will come back (the done tag always does), and the turn to begin
+  bool in_line_ = false;  // has been
   bool begun_ = false;
+  bool has_turn_ = false;           // from Begin() to the first answer
   std::optional<bool> early_read_;  // came before the call began
   bool reading_ = false;
   bool sending_ = false;
