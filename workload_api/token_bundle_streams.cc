@@ -3,10 +3,9 @@
 #include <string>
 #include <utility>
 
-#include "workload_api/attested_stream.h"
+#include "workload_api/bundle_stream.h"
 #include "workload_api/federated.h"
 #include "workload_api/proto/workloadapi.pb.h"
-#include "workload_api/response_share.h"
 
 namespace lanyard {
 namespace {
@@ -30,31 +29,23 @@ struct WitBundles {
 };
 
 template <class Bundles>
-class TokenBundleStream : public AttestedStream<typename Bundles::Request> {
+class TokenBundleStream : public BundleStream<typename Bundles::Request> {
  public:
   TokenBundleStream(Call& incoming, WorkloadServices& services)
-      : AttestedStream<typename Bundles::Request>(incoming, services.caller, services.hub, Shows::kTokenBundles),
-        services_(services) {}
+      : BundleStream<typename Bundles::Request>(incoming, services, Shows::kTokenBundles) {}
 
  private:
-  using AttestedStream<typename Bundles::Request>::call;
-
   void Refresh() override {
-    std::shared_ptr<const Bundle> bundle = services_.source.bundle();
+    std::shared_ptr<const Bundle> bundle = this->services().source.bundle();
     if (bundle == nullptr || !Bundles::HasKeys(*bundle))
-      return call().Finish(NoTokenKeys(services_.source, Bundles::kKind));
-    if (!recorded_) return Record();
+      return this->call().Finish(NoTokenKeys(this->services().source, Bundles::kKind));
+    if (!this->IsRecorded()) return;
     // Another bundle with the same keys is no news.
-    if (shown_ != nullptr && Bundles::KeysOf(*shown_) == Bundles::KeysOf(*bundle)) bundle = shown_;
-    const Federated federated = FederatedOf(this->entries(), services_.foreign, Bundles::kKind);
+    if (this->shown_anything() && Bundles::KeysOf(*this->shown()) == Bundles::KeysOf(*bundle)) bundle = this->shown();
+    const Federated federated = FederatedOf(this->entries(), this->services().foreign, Bundles::kKind);
     ResponseShare::Key key{Bundles::kResponse, reinterpret_cast<uintptr_t>(bundle.get())};
     key.insert(key.end(), federated.versions.begin(), federated.versions.end());
-    if (key == last_sent_) return;
-    this->Offer([&] {
-      last_sent_ = key;
-      shown_ = bundle;
-      return services_.responses.Get(key, bundle, [&] { return Serialize(*bundle, federated); });
-    });
+    this->Send(key, bundle, [&] { return Serialize(*bundle, federated); });
   }
 
   static grpc::ByteBuffer Serialize(const Bundle& own, const Federated& federated) {
@@ -64,20 +55,6 @@ class TokenBundleStream : public AttestedStream<typename Bundles::Request> {
       (*response.mutable_bundles())[foreign.trust_domain().id()] = Bundles::KeysOf(foreign);
     return SerializeShared(response);
   }
-
-  void Record() {
-    if (this->grants().recording()) return;
-    this->grants().AddUnnamed([this](const Status& status) {
-      if (!status.ok()) return call().Finish(status);
-      recorded_ = true;
-      Refresh();
-    });
-  }
-
-  WorkloadServices& services_;
-  bool recorded_ = false;
-  ResponseShare::Key last_sent_;
-  std::shared_ptr<const Bundle> shown_;  // its address is in last_sent_
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "workload_api/attested_stream.h"
+#include "workload_api/bundle_stream.h"
 #include "workload_api/federated.h"
 #include "workload_api/proto/workloadapi.pb.h"
 #include "workload_api/svid_stream.h"
@@ -83,46 +83,27 @@ grpc::ByteBuffer SerializeBundles(const Bundle& bundle, const Federated& federat
   return SerializeShared(response);
 }
 
-class X509BundleStream : public AttestedStream<X509BundlesRequest> {
+class X509BundleStream : public BundleStream<X509BundlesRequest> {
  public:
-  X509BundleStream(Call& call, WorkloadServices& services)
-      : AttestedStream(call, services.caller, services.hub, Shows::kX509Bundles), services_(services) {}
+  X509BundleStream(Call& incoming, WorkloadServices& services)
+      : BundleStream(incoming, services, Shows::kX509Bundles) {}
 
  private:
   void Refresh() override {
-    const std::shared_ptr<const Bundle> bundle = services_.source.bundle();
+    const std::shared_ptr<const Bundle> bundle = services().source.bundle();
     if (bundle == nullptr) {
-      if (last_sent_.empty()) call().Finish(NoBundle(services_.source));
+      if (!shown_anything()) call().Finish(NoBundle(services().source));
       return;
     }
-    if (!recorded_) return Record();
-    const Result<CrlSetPtr> crls = services_.crls.Current();
-    if (!crls.ok() && last_sent_.empty()) return call().Finish(crls.status());
+    if (!IsRecorded()) return;
+    const Result<CrlSetPtr> crls = services().crls.Current();
+    if (!crls.ok() && !shown_anything()) return call().Finish(crls.status());
     if (!crls.ok() || *crls == nullptr) return;  // being signed: the hub calls again
-    const Federated federated = FederatedOf(entries(), services_.foreign, SvidKind::kX509);
+    const Federated federated = FederatedOf(entries(), services().foreign, SvidKind::kX509);
     ResponseShare::Key key{ResponseShare::kX509Bundles, reinterpret_cast<uintptr_t>(bundle.get()), (*crls)->version};
     key.insert(key.end(), federated.versions.begin(), federated.versions.end());
-    if (key == last_sent_) return;
-    Offer([&] {
-      last_sent_ = key;
-      shown_bundle_ = bundle;
-      return services_.responses.Get(key, bundle, [&] { return SerializeBundles(*bundle, federated, **crls); });
-    });
+    Send(key, bundle, [&] { return SerializeBundles(*bundle, federated, **crls); });
   }
-
-  void Record() {
-    if (grants().recording()) return;
-    grants().AddUnnamed([this](const Status& status) {
-      if (!status.ok()) return call().Finish(status);
-      recorded_ = true;
-      Refresh();
-    });
-  }
-
-  WorkloadServices& services_;
-  bool recorded_ = false;
-  ResponseShare::Key last_sent_;
-  std::shared_ptr<const Bundle> shown_bundle_;  // its address is in last_sent_
 };
 
 }  // namespace
