@@ -52,17 +52,23 @@ class Partner:
         private = self._path(name, 'jwt.pem')
         if not private.exists():
             openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', private)
-        public = self._path(name, 'jwt.der')
+        return {'use': 'jwt-svid', 'kid': name, **self._public_key(private)}
+
+    def _public_key(self, private):
+        """The members of a JWK (RFC 7518 §6.2.1)."""
+        public = private.with_suffix('.der')
         openssl('pkey', '-in', private, '-pubout', '-outform', 'DER', '-out', public)
         x, y = (base64.urlsafe_b64encode(number).rstrip(b'=').decode()
                 for number in (public.read_bytes()[-64:-32], public.read_bytes()[-32:]))  # the point is last
-        return {'use': 'jwt-svid', 'kty': 'EC', 'kid': name, 'crv': 'P-256', 'x': x, 'y': y}
+        return {'kty': 'EC', 'crv': 'P-256', 'x': x, 'y': y}
+
+    def _x509_authority(self, name):
+        certificate = ssl.PEM_cert_to_DER_cert(self.authority(name))
+        return {'use': 'x509-svid', **self._public_key(self._path(name, 'pem')), 'x5c': [base64.b64encode(certificate).decode()]}
 
     def document(self, *authorities, jwt=(), **more):
         """A SPIFFE bundle document (X509-SVID §6.1) of these authorities, and of keys for JWT-SVIDs."""
-        keys = [{'use': 'x509-svid', 'kty': 'EC',
-                 'x5c': [base64.b64encode(ssl.PEM_cert_to_DER_cert(self.authority(name))).decode()]} for name in authorities]
-        keys += [self.jwt_authority(name) for name in jwt]
+        keys = [self._x509_authority(name) for name in authorities] + [self.jwt_authority(name) for name in jwt]
         return json.dumps({'keys': keys, **more})
 
 
