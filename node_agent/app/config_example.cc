@@ -50,6 +50,7 @@ identity_source:
 
 # What workloads get, unless their entry asks for less.
 svid:
+  # Of X.509-SVIDs, and of WIT-SVIDs, which come with a key as well
   x509_ttl: {x509_ttl}
   jwt_ttl: {jwt_ttl}
   # as for embedded_ca
