@@ -44,6 +44,7 @@ class TurnsTest : public RpcTest {
   ~TurnsTest() override {
     for (auto& context : contexts_) context->TryCancel();
     RunUntil(loop_, [this] { return over_ == flood_.size(); });
+    server_.reset();  // its handlers know held_
   }
 
   // `count` calls on a connection of the account's own, one after the other.
