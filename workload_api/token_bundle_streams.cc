@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "node_agent/identity/bundle_keys.h"
 #include "workload_api/bundle_stream.h"
 #include "workload_api/federated.h"
 #include "workload_api/proto/workloadapi.pb.h"
@@ -15,8 +16,6 @@ struct JwtBundles {
   using Response = JWTBundlesResponse;
   static constexpr SvidKind kKind = SvidKind::kJwt;
   static constexpr ResponseShare::Kind kResponse = ResponseShare::kJwtBundles;
-  static bool HasKeys(const Bundle& bundle) { return !bundle.jwt_authorities().empty(); }
-  static const std::string& KeysOf(const Bundle& bundle) { return bundle.JwtKeySet(); }
 };
 
 struct WitBundles {
@@ -24,8 +23,6 @@ struct WitBundles {
   using Response = WITBundlesResponse;
   static constexpr SvidKind kKind = SvidKind::kWit;
   static constexpr ResponseShare::Kind kResponse = ResponseShare::kWitBundles;
-  static bool HasKeys(const Bundle& bundle) { return !bundle.wit_authorities().empty(); }
-  static const std::string& KeysOf(const Bundle& bundle) { return bundle.WitKeySet(); }
 };
 
 template <class Bundles>
@@ -37,11 +34,12 @@ class TokenBundleStream : public BundleStream<typename Bundles::Request> {
  private:
   void Refresh() override {
     std::shared_ptr<const Bundle> bundle = this->services().source.bundle();
-    if (bundle == nullptr || !Bundles::HasKeys(*bundle))
+    if (bundle == nullptr || !HasKeys(*bundle, Bundles::kKind))
       return this->call().Finish(NoTokenKeys(this->services().source, Bundles::kKind));
     if (!this->IsRecorded()) return;
     // Another bundle with the same keys is no news.
-    if (this->shown_anything() && Bundles::KeysOf(*this->shown()) == Bundles::KeysOf(*bundle)) bundle = this->shown();
+    if (this->shown_anything() && KeysOf(*this->shown(), Bundles::kKind) == KeysOf(*bundle, Bundles::kKind))
+      bundle = this->shown();
     const Federated federated = FederatedOf(this->entries(), this->services().foreign, Bundles::kKind);
     ResponseShare::Key key{Bundles::kResponse, reinterpret_cast<uintptr_t>(bundle.get())};
     key.insert(key.end(), federated.versions.begin(), federated.versions.end());
@@ -50,9 +48,9 @@ class TokenBundleStream : public BundleStream<typename Bundles::Request> {
 
   static grpc::ByteBuffer Serialize(const Bundle& own, const Federated& federated) {
     typename Bundles::Response response;
-    (*response.mutable_bundles())[own.trust_domain().id()] = Bundles::KeysOf(own);
+    (*response.mutable_bundles())[own.trust_domain().id()] = KeysOf(own, Bundles::kKind);
     for (const Bundle& foreign : federated.bundles)
-      (*response.mutable_bundles())[foreign.trust_domain().id()] = Bundles::KeysOf(foreign);
+      (*response.mutable_bundles())[foreign.trust_domain().id()] = KeysOf(foreign, Bundles::kKind);
     return SerializeShared(response);
   }
 };

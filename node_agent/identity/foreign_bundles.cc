@@ -5,6 +5,7 @@
 
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
+#include "node_agent/identity/bundle_keys.h"
 #include "pki/digest.h"
 
 namespace lanyard {
@@ -12,17 +13,6 @@ namespace {
 
 constexpr std::size_t kMaxDocumentBytes = std::size_t{1} << 20;
 constexpr std::chrono::seconds kLookAgain{5};
-
-// The authorities for one kind of SVID, as they are handed out.
-const std::string& KeysOf(const Bundle& bundle, SvidKind kind) {
-  if (kind == SvidKind::kX509) return bundle.X509Der();
-  return kind == SvidKind::kJwt ? bundle.JwtKeySet() : bundle.WitKeySet();
-}
-
-bool HasKeys(const Bundle& bundle, SvidKind kind) {
-  if (kind == SvidKind::kX509) return !bundle.x509_authorities().empty();
-  return !(kind == SvidKind::kJwt ? bundle.jwt_authorities() : bundle.wit_authorities()).empty();
-}
 
 }  // namespace
 
