@@ -2,9 +2,11 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "node_agent/identity/bundle_keys.h"
 #include "node_agent/identity/token_serial.h"
 #include "pki/secret_bytes.h"
 #include "workload_api/asked_identity.h"
@@ -102,6 +104,11 @@ class JwtSvidCall : public OneRequestHandler<JWTSVIDRequest> {
   std::shared_ptr<JwtSvidCall*> self_ = std::make_shared<JwtSvidCall*>(this);
 };
 
+bool ClaimsToBeOf(const TrustDomain& trust_domain, std::string_view token) {
+  const Result<JwtSvid> claimed = JwtSvid::ParseUnverified(token);
+  return claimed.ok() && claimed->id().trust_domain() == trust_domain;
+}
+
 struct Validated {
   JwtSvid svid;
   google::protobuf::Struct claims;
@@ -146,9 +153,7 @@ class JwtValidation : public OneRequestHandler<ValidateJWTSVIDRequest> {
     Result<JwtSvid> svid = ValidateJwtSvid(request.svid(), request.audience(), bundles, now);
     if (!svid.ok()) {
       // What cannot be found out is no answer about the token.
-      const Result<JwtSvid> claimed = JwtSvid::ParseUnverified(request.svid());
-      const bool unknown =
-          claimed.ok() && claimed->id().trust_domain() == own && bundles.Find(own)->jwt_authorities().empty();
+      const bool unknown = !HasKeys(*bundles.Find(own), SvidKind::kJwt) && ClaimsToBeOf(own, request.svid());
       return Error(unknown ? StatusCode::kUnavailable : StatusCode::kInvalidArgument, "{}", Message(svid.status()));
     }
     ASSIGN_OR_RETURN(auto claims, ClaimsOf(*svid, svid->id().trust_domain() == own ? Told::kAll : Told::kOfStandard));

@@ -84,7 +84,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
              .registry = *registry_,
              .audit = *audit_},
       loop_delay_(clock) {
-  crls_->OnChange([this] { hub_.NotifyBundles(); });
+  crls_->OnChange([this] { hub_.NotifyCrls(); });
   registry_->OnChange([this] {
     LANYARD_LOG_INFO("registry changed: {} entries", registry_->registry()->size());
     RecordRegistry();

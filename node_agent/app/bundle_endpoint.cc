@@ -127,8 +127,7 @@ void BundleEndpoint::WarnIfNotTheIssuers(const TlsServerContext& context) const 
   if (context.Names(host)) return;
   LANYARD_LOG_WARN(
       "endpoints.bundle.cert {} does not name {}, the host of oidc.issuer: verifiers that come here by that name "
-      "refuse "
-      "it; give a certificate for it, unless a proxy ends TLS",
+      "refuse it; give a certificate for it, unless a proxy ends TLS",
       options_.config.cert, host);
 }
 

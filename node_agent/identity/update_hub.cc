@@ -75,6 +75,11 @@ void UpdateHub::OnBundleChange() {
   NotifyAll(Update{.bundle = !same_x509 || same_tokens, .token_keys = !same_tokens});
 }
 
+// Tokens are on no revocation list.
+void UpdateHub::NotifyCrls() {
+  NotifyAll(Update{.bundle = true});
+}
+
 void UpdateHub::NotifyBundles() {
   NotifyAll(Update{.bundle = true, .token_keys = true});
 }

@@ -62,7 +62,8 @@ class UpdateHub {
   // it, also from inside the callback.
   [[nodiscard]] std::unique_ptr<Subscription> Subscribe(Shows shows, Callback callback);
 
-  // The hub hears of SVIDs and of the own bundle by itself; these are for the rest, such as new revocation lists.
+  // The hub hears of SVIDs and of the own bundle by itself; these are for the rest.
+  void NotifyCrls();
   void NotifyBundles();
   void NotifyRegistry();
 

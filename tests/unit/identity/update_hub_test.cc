@@ -84,9 +84,13 @@ TEST_F(UpdateHubTest, EachIsToldOnlyOfTheKeysThatItShows) {
   EXPECT_EQ(x509->updates.size(), 1u);
   EXPECT_EQ(tokens->updates.size(), 1u);
   EXPECT_TRUE(wits_shown->updates.empty()) << "its messages have no keys of authorities";
-  hub->NotifyRegistry();
+  hub->NotifyCrls();
   world.Pass(10ms);
   EXPECT_EQ(x509->updates.size(), 2u);
+  EXPECT_EQ(tokens->updates.size(), 1u) << "tokens are on no revocation list";
+  hub->NotifyRegistry();
+  world.Pass(10ms);
+  EXPECT_EQ(x509->updates.size(), 3u);
   EXPECT_EQ(tokens->updates.size(), 2u);
   EXPECT_EQ(wits_shown->updates.size(), 1u);
 }

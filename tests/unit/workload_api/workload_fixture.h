@@ -221,7 +221,7 @@ class WorkloadServiceTest : public ::testing::Test {
     crls_ = CrlKeeper::Start(
                 {}, source_, [this] { return source_.issuers(); }, {}, state_, loop_, clock_)
                 .value();
-    crls_->OnChange([this] { hub_->NotifyBundles(); });
+    crls_->OnChange([this] { hub_->NotifyCrls(); });
     RunUntilIdle(loop_);
   }
 
