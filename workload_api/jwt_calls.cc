@@ -72,15 +72,24 @@ class JwtSvidCall : public OneRequestHandler<JWTSVIDRequest> {
       return call().Finish(Annotate(svid.status(), "issue JWT-SVID"));
     }
     svids_[i] = *std::move(svid);
-    if (--missing_ > 0) return;
+    if (--missing_ > 0 || EndedByRegistry()) return;
     std::vector<Granted> granted;
     for (size_t n = 0; n < entries_.size(); ++n) {
       granted.push_back({entries_[n], TokenSerial(svids_[n]->token_id(), svids_[n]->token()), svids_[n]->expires()});
     }
     grants_.AddForGood(granted, [this](const Status& status) {
       if (!status.ok()) return call().Finish(status);
-      Answer();
+      if (!EndedByRegistry()) Answer();
     });
+  }
+
+  // A signature and a record take as long as pool and disk take; what was earned before may have been taken away since.
+  bool EndedByRegistry() {
+    if (!caller_.HasLost(entries_)) return false;
+    const Status why = Error(StatusCode::kUnavailable, "the registry has changed while a token was made; ask again");
+    caller_.RecordDenial(why);
+    call().Finish(why);
+    return true;
   }
 
   void Answer() {

@@ -151,6 +151,29 @@ TEST_F(JwtCallsTest, NothingIsHandedOutThatCannotBePutOnRecord) {
   EXPECT_TRUE(call->call.messages.empty());
 }
 
+TEST_F(JwtCallsTest, AnIdentityThatTheRegistryTakesAwayMeanwhileIsNotHandedOut) {
+  source_.hold_jwts = true;
+  const auto call = Fetch({"billing"});
+  SetRegistry("entries: []\n");
+  source_.SignJwts();
+  Settle();
+  EXPECT_TRUE(call->call.messages.empty());
+  EXPECT_EQ(CodeOf(*call), StatusCode::kUnavailable);
+  ASSERT_EQ(audit_.Of(AuditKind::kFetch).size(), 1u);
+  EXPECT_EQ(audit_.Of(AuditKind::kFetch)[0].decision, AuditDecision::kDeny);
+  EXPECT_EQ(CodeOf(*Fetch({"billing"})), StatusCode::kPermissionDenied);
+}
+
+TEST_F(JwtCallsTest, AnEntryThatIsAddedMeanwhileChangesNothing) {
+  source_.hold_jwts = true;
+  const auto call = Fetch({"billing"});
+  SetRegistry(std::string(kOneEntry) +
+              "  - spiffe_id: spiffe://example.org/more\n    selectors: [\"unix:uid:1000\"]\n");
+  source_.SignJwts();
+  Settle();
+  EXPECT_EQ(CodeOf(*call), StatusCode::kOk);
+}
+
 TEST_F(JwtCallsTest, AClientThatGoesAwayWhileItsTokenIsSignedIsNotAnswered) {
   JWTSVIDRequest request;
   request.add_audience("billing");

@@ -57,7 +57,7 @@ class TestSource : public IdentitySource {
     });
   }
   void IssueJwt(JwtRequest request, JwtDone done) override {
-    loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
+    jwts_asked_.push_back([this, request = std::move(request), done = std::move(done)]() mutable {
       if (!broken.ok()) return std::move(done)(broken);
       ++issued_jwt;
       std::move(done)(JwtSvid::Issue(jwt_signer_, {.id = request.entry->id,
@@ -65,6 +65,10 @@ class TestSource : public IdentitySource {
                                                    .issued_at = clock_.WallNow(),
                                                    .expires = clock_.WallNow() + request.ttl}));
     });
+    if (!hold_jwts) SignJwts();
+  }
+  void SignJwts() {
+    for (auto& sign : std::exchange(jwts_asked_, {})) loop_.Post(std::move(sign));
   }
   void IssueWit(WitRequest request, WitDone done) override {
     loop_.Post([this, request = std::move(request), done = std::move(done)]() mutable {
@@ -87,6 +91,7 @@ class TestSource : public IdentitySource {
 
   Status broken;
   int issued = 0, issued_jwt = 0;
+  bool hold_jwts = false;  // until SignJwts()
 
  private:
   void ShowBundle() {
@@ -105,6 +110,7 @@ class TestSource : public IdentitySource {
   bool token_keys_ = true;
   std::shared_ptr<const Bundle> bundle_;
   std::vector<Listener> on_bundle_change_, on_token_signer_change_;
+  std::vector<absl::AnyInvocable<void()>> jwts_asked_;
 };
 
 // Gives what is wanted of the selector "unix:uid:<n>" and `more`, or nothing but a reason.
