@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <vector>
 
 #include "pki/openssl_ptr.h"
 #include "pki/x509_svid.h"
@@ -28,8 +29,11 @@ const Certificate* FindNative(std::span<const Certificate> certificates, const X
   return found != certificates.end() ? &*found : nullptr;
 }
 
-// The signing certificates of the path that OpenSSL found, each by the rules of X509-SVID §3.2.
-Status CheckPath(const STACK_OF(X509) * path, std::span<const Certificate> presented, const Bundle& bundle) {
+// The path that OpenSSL found, from the leaf to the anchor, with its signing certificates by the rules of X509-SVID
+// §3.2.
+Result<std::vector<const Certificate*>> CheckPath(const STACK_OF(X509) * path, std::span<const Certificate> presented,
+                                                  const Bundle& bundle) {
+  std::vector<const Certificate*> found = {&presented.front()};
   for (int i = 1; i < sk_X509_num(path); ++i) {
     const X509* native = sk_X509_value(path, i);
     const Certificate* anchor = FindNative(bundle.x509_authorities(), native);
@@ -45,14 +49,16 @@ Status CheckPath(const STACK_OF(X509) * path, std::span<const Certificate> prese
       return Error(StatusCode::kUnauthenticated, "certificate {} of the path belongs to trust domain {}, not {}", i,
                    (*checked)->name(), bundle.trust_domain().name());
     }
+    found.push_back(certificate);
   }
-  return OkStatus();
+  return found;
 }
 
 }  // namespace
 
 Result<SpiffeId> VerifyX509Svid(std::span<const Certificate> chain, const BundleSet& bundles,
-                                std::chrono::system_clock::time_point now, KeyPurpose purpose) {
+                                std::chrono::system_clock::time_point now, KeyPurpose purpose,
+                                const RevocationLists* lists) {
   if (chain.empty()) return Error(StatusCode::kInvalidArgument, "verify X.509-SVID: no certificate was presented");
   if (chain.size() > kMaxChainCertificates) {
     return Error(StatusCode::kInvalidArgument, "verify X.509-SVID: {} certificates were presented, at most {} are read",
@@ -96,8 +102,10 @@ Result<SpiffeId> VerifyX509Svid(std::span<const Certificate> chain, const Bundle
                  X509_STORE_CTX_get_error_depth(context.get()),
                  error != X509_V_OK ? X509_verify_cert_error_string(error) : "could not be checked");
   }
-  RETURN_IF_ERROR(
-      Annotate(CheckPath(X509_STORE_CTX_get0_chain(context.get()), chain, *bundle), "verify X.509-SVID {}", id->str()));
+  const auto path = CheckPath(X509_STORE_CTX_get0_chain(context.get()), chain, *bundle);
+  if (!path.ok()) return Annotate(path.status(), "verify X.509-SVID {}", id->str());
+  if (lists != nullptr)
+    RETURN_IF_ERROR(Annotate(lists->Check(id->trust_domain(), *path, now), "verify X.509-SVID {}", id->str()));
   return id;
 }
 

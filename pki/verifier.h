@@ -15,6 +15,7 @@
 #include "node_agent/base/status.h"
 #include "pki/bundle.h"
 #include "pki/certificate.h"
+#include "pki/revocation.h"
 #include "pki/spiffe_id.h"
 
 namespace lanyard {
@@ -25,9 +26,10 @@ enum class KeyPurpose { kServer, kClient, kAny };
 inline constexpr std::size_t kMaxChainCertificates = 10;  // leaf and intermediates as presented
 
 // `chain` is the leaf first, then intermediates in any order. `now` is the time at which every certificate must be
-// valid. InvalidArgument: the leaf is not an X.509-SVID. Unauthenticated: it is one, but nothing trusted vouches for
-// it.
+// valid. With `lists`, what they say about the path counts too. InvalidArgument: the leaf is not an X.509-SVID.
+// Unauthenticated: it is one, but nothing trusted vouches for it, or it was revoked.
 Result<SpiffeId> VerifyX509Svid(std::span<const Certificate> chain, const BundleSet& bundles,
-                                std::chrono::system_clock::time_point now, KeyPurpose purpose = KeyPurpose::kAny);
+                                std::chrono::system_clock::time_point now, KeyPurpose purpose = KeyPurpose::kAny,
+                                const RevocationLists* lists = nullptr);
 
 }  // namespace lanyard

@@ -4,13 +4,13 @@
 #include "node_agent/app/choose_identity.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/crl_output.h"
-#include "node_agent/app/fetched.h"
-#include "node_agent/app/fetched_tokens.h"
 #include "node_agent/app/socket_address.h"
 #include "node_agent/app/svid_files.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/app/workload_call.h"
 #include "pki/secret_bytes.h"
+#include "workload_api/client/fetched.h"
+#include "workload_api/client/fetched_tokens.h"
 
 namespace lanyard {
 namespace {

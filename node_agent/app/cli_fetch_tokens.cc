@@ -3,12 +3,12 @@
 
 #include "node_agent/app/choose_identity.h"
 #include "node_agent/app/cli_options.h"
-#include "node_agent/app/fetched_tokens.h"
 #include "node_agent/app/socket_address.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/app/workload_call.h"
 #include "node_agent/app/write_set.h"
 #include "pki/secret_bytes.h"
+#include "workload_api/client/fetched_tokens.h"
 
 namespace lanyard {
 namespace {

@@ -1,16 +1,17 @@
 // lanyard watch
 #include <nlohmann/json.hpp>
 
-#include "node_agent/app/backoff.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/crl_output.h"
-#include "node_agent/app/fetched.h"
-#include "node_agent/app/fetched_tokens.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/app/socket_address.h"
 #include "node_agent/app/stop_signal.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/base/duration.h"
+#include "workload_api/client/backoff.h"
+#include "workload_api/client/fetched.h"
+#include "workload_api/client/fetched_tokens.h"
+#include "workload_api/client/workload_channel.h"
 #include "workload_api/proto/workloadapi.grpc.pb.h"
 
 namespace lanyard {
@@ -113,7 +114,7 @@ class Watch {
   grpc::Status FollowOnce() {
     SpiffeWorkloadAPI::Stub stub(Connect(path_));
     grpc::ClientContext context;
-    AddWorkloadHeader(context);
+    PrepareCall(context);
     const StopSignal::Listener cancel(stop_, [&context] { context.TryCancel(); });
     const auto reader = open_(stub, context);
     Response response;

@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <initializer_list>
 
-#include "node_agent/app/socket_address.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/file.h"
+#include "workload_api/client/endpoint.h"
 
 namespace lanyard {
 namespace {

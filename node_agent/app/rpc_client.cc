@@ -14,27 +14,12 @@
 
 #include "node_agent/app/text_output.h"
 #include "node_agent/base/fd.h"
+#include "workload_api/client/endpoint.h"
 
 namespace lanyard {
 namespace {
 
 constexpr int kMaxAnswerBytes = 64 << 20;  // a registry of tens of thousands of entries
-
-// gRPC reads the target as a URI and decodes it, so that a '%' or a space in a path must be encoded.
-std::string Target(const std::string& path) {
-  std::string target = "unix:";
-  for (const char c : path) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-                       c == '/' || c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      target += c;
-    } else {
-      target += fmt::format("%{:02X}", byte);
-    }
-  }
-  return target;
-}
 
 // What a fresh connection meets at `path`: 0 when somebody listens and talks, else errno of connect(), ECONNRESET when
 // the other side hangs up at once.
@@ -124,11 +109,7 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& path) {
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
-  return grpc::CreateCustomChannel(Target(path), grpc::InsecureChannelCredentials(), arguments);
-}
-
-void AddWorkloadHeader(grpc::ClientContext& context) {
-  context.AddMetadata("workload.spiffe.io", "true");
+  return grpc::CreateCustomChannel(ChannelTarget(path), grpc::InsecureChannelCredentials(), arguments);
 }
 
 void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_now) {

@@ -19,8 +19,6 @@ namespace lanyard {
 // A lazy connection to the Unix socket at `path` (absolute). Every call to Connect has a connection of its own.
 std::shared_ptr<grpc::Channel> Connect(const std::string& path);
 
-// Metadata that the Workload API demands of every call (SPIFFE_Workload_Endpoint §3: against confused HTTP clients).
-void AddWorkloadHeader(grpc::ClientContext& context);
 void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_now);
 
 struct CallFailure {

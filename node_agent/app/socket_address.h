@@ -12,13 +12,6 @@
 
 namespace lanyard {
 
-// Longest path that fits into sockaddr_un with its terminating zero.
-inline constexpr std::size_t kMaxSocketPath = 107;
-
-// The absolute path in "unix:///path", "unix:/path" or "/path" (SPIFFE_Workload_Endpoint §4: no authority, query or
-// fragment).
-Result<std::string> ParseSocketAddress(std::string_view address);
-
 // `flag`, unless empty; else $SPIFFE_ENDPOINT_SOCKET, unless unset or empty; else /run/lanyard/workload.sock. An error
 // says where the bad address came from.
 Result<std::string> ResolveWorkloadSocket(const std::string& flag);

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include "node_agent/app/fetched.h"
 #include "node_agent/app/write_set.h"
 #include "pki/secret_bytes.h"
+#include "workload_api/client/fetched.h"
 
 namespace lanyard {
 

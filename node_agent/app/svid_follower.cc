@@ -4,10 +4,11 @@
 
 #include <utility>
 
-#include "node_agent/app/backoff.h"
 #include "node_agent/app/rpc_client.h"
 #include "node_agent/base/thread_name.h"
 #include "pki/secret_bytes.h"
+#include "workload_api/client/backoff.h"
+#include "workload_api/client/workload_channel.h"
 #include "workload_api/proto/workloadapi.grpc.pb.h"
 
 namespace lanyard {
@@ -67,7 +68,7 @@ void SvidFollower::Run() {
 grpc::Status SvidFollower::FollowOnce() {
   SpiffeWorkloadAPI::Stub stub(Connect(path_));
   grpc::ClientContext context;
-  AddWorkloadHeader(context);
+  PrepareCall(context);
   {
     const std::lock_guard lock(mutex_);
     if (stop_) return grpc::Status::CANCELLED;

@@ -17,8 +17,8 @@
 #include <variant>
 #include <vector>
 
-#include "node_agent/app/fetched.h"
 #include "node_agent/base/fd.h"
+#include "workload_api/client/fetched.h"
 
 namespace lanyard {
 

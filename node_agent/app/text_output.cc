@@ -15,20 +15,6 @@ size_t Width(std::string_view text) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  std::string printable;
-  printable.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      printable += fmt::format("\\x{:02x}", byte);
-    } else {
-      printable += c;
-    }
-  }
-  return printable;
-}
-
 std::string FormatDistance(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now) {
   struct Unit {
     std::string_view name;

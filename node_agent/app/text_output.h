@@ -1,4 +1,4 @@
-// How the command line prints: times, strings that came from elsewhere, JSON.
+// How the command line prints: times, tables, JSON.
 //
 // Thread: any.
 #pragma once
@@ -10,12 +10,10 @@
 #include <vector>
 
 #include "node_agent/app/cli.h"
+#include "node_agent/base/printable.h"
 #include "node_agent/base/utc.h"
 
 namespace lanyard {
-
-// `text` with control bytes as \xNN: nothing that we print moves the cursor or forges a line.
-std::string Printable(std::string_view text);
 
 // "in 59m", "3h ago": to the two largest units.
 std::string FormatDistance(std::chrono::system_clock::time_point time, std::chrono::system_clock::time_point now);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "node_agent/app/rpc_client.h"
+#include "workload_api/client/workload_channel.h"
 #include "workload_api/proto/workloadapi.grpc.pb.h"
 
 namespace lanyard {
@@ -16,7 +17,7 @@ template <class Call>
 grpc::Status AskWorkloadApi(const std::string& path, std::chrono::milliseconds timeout, Call call) {
   SpiffeWorkloadAPI::Stub stub(Connect(path));
   grpc::ClientContext context;
-  AddWorkloadHeader(context);
+  PrepareCall(context);
   SetDeadline(context, timeout);
   return call(stub, context);
 }

@@ -3,13 +3,13 @@
 #include <arpa/inet.h>
 
 #include "attestors/selector.h"
-#include "node_agent/app/socket_address.h"
 #include "node_agent/audit/sync_policy.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/http_server.h"
 #include "node_agent/base/log.h"
 #include "node_agent/registry/entry.h"
 #include "tests/fuzz/fuzzing.h"
+#include "workload_api/client/endpoint.h"
 
 namespace lanyard {
 namespace {
@@ -43,6 +43,19 @@ void CheckSocketAddress(std::string_view text) {
   if (path->find_first_of("?#") == std::string::npos) Require(*ParseSocketAddress("unix://" + *path) == *path);
 }
 
+// The same address, and those of TCP, as a client of any Workload API takes them.
+void CheckEndpoint(std::string_view text) {
+  const auto path = ParseSocketAddress(text);
+  const auto target = ParseEndpoint(text);
+  if (!target.ok()) {
+    Require(!path.ok());
+    return RequireTold(target.status(), StatusCode::kInvalidArgument);
+  }
+  if (path.ok()) return Require(*target == ChannelTarget(*path) && target->starts_with("unix:/"));
+  Require(text.starts_with("tcp://") && (target->starts_with("ipv4:") || target->starts_with("ipv6:[")));
+  for (const char c : *target) Require(c > ' ' && c <= '~');
+}
+
 void CheckSelectorText(std::string_view text) {
   const auto selector = Selector::Parse(text);
   if (!selector.ok()) return RequireTold(selector.status(), StatusCode::kInvalidArgument);
@@ -72,6 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckDuration(text);
   CheckHttpAddress(text);
   CheckSocketAddress(text);
+  CheckEndpoint(text);
   CheckSelectorText(text);
   if (const auto environment = ParseEnvironment(text); environment.ok()) {
     Require(EnvironmentName(*environment) == text);

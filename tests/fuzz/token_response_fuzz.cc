@@ -3,11 +3,11 @@
 // one.
 #include <vector>
 
-#include "node_agent/app/fetched_tokens.h"
 #include "pki/jwk_private.h"
 #include "pki/jwk_set.h"
 #include "pki/token_signer.h"
 #include "tests/fuzz/fuzzing.h"
+#include "workload_api/client/fetched_tokens.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard {

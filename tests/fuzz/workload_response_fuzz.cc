@@ -3,11 +3,10 @@
 // bytes that happen to be them) is taken. The raw bytes are read as whole answers, too.
 #include <vector>
 
-#include "deploy/demo/mtls/identity_stream.h"
-#include "node_agent/app/fetched.h"
 #include "pki/issuer.h"
 #include "pki/root.h"
 #include "tests/fuzz/fuzzing.h"
+#include "workload_api/client/fetched.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard {
@@ -58,8 +57,6 @@ void CheckRaw(std::string_view bytes) {
     } else {
       RequireTold(fetched.status());
     }
-    const auto identity = demo::ParseIdentity(svids, 1);
-    if (!identity.ok()) RequireTold(identity.status());
   }
   X509BundlesResponse bundles;
   if (bundles.ParseFromString(std::string(bytes))) {
@@ -118,8 +115,6 @@ void CheckParts(FuzzInput input) {
   if (!fetched.ok()) return RequireTold(fetched.status());
   CheckAccepted(*fetched);
   Require(!CheckSvids(response, kNow + seconds(4000)).ok());  // expired
-  const auto identity = demo::ParseIdentity(response, 1);
-  Require(identity.ok() && identity->svid.id() == fetched->svids[0].svid.id());
 }
 
 }  // namespace

@@ -8,8 +8,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "deploy/demo/mtls/identity_stream.h"
+#include "deploy/demo/mtls/demo_exit.h"
 #include "deploy/demo/mtls/tls_connection.h"
+#include "workload_api/client/client.h"
 
 namespace lanyard::demo {
 namespace {
@@ -26,13 +27,7 @@ void Say(const std::string& text) {
   std::cout << "agent: " << text << std::endl;
 }
 
-Status CallTool(const Identity& identity, const SpiffeId& expected, const std::string& address) {
-  ASSIGN_OR_RETURN(TlsContext context,
-                   TlsContext::Create({.role = TlsRole::kClient,
-                                       .svid = identity.svid,
-                                       .bundles = identity.bundles,
-                                       .authorize = AuthorizeId(expected),
-                                       .wall_clock = [] { return std::chrono::system_clock::now(); }}));
+Status CallTool(const TlsContext& context, const std::string& address) {
   ASSIGN_OR_RETURN(UniqueFd socket, Connect(address));
   ASSIGN_OR_RETURN(TlsConnection connection, TlsConnection::Handshake(context, std::move(socket), TlsRole::kClient));
   Say(fmt::format("{} proved to be {}", address, connection.peer().str()));
@@ -44,16 +39,36 @@ Status CallTool(const Identity& identity, const SpiffeId& expected, const std::s
   return OkStatus();
 }
 
+// The SVID that takes the place of `old`.
+Result<X509Svid> WaitForRotation(const X509Source& source, const X509Svid& old, std::chrono::seconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (std::uint64_t version = 0;;) {
+    const auto left = std::chrono::floor<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    ASSIGN_OR_RETURN(const X509Source::SnapshotPtr next, source.WaitNewer(version, left));
+    version = next->version;
+    ASSIGN_OR_RETURN(X509Svid svid, source.Svid());
+    if (svid.serial_hex() != old.serial_hex()) return svid;
+  }
+}
+
 Status Run(const Options& options) {
-  IdentityStream stream(SocketOrDefault(options.socket));
-  std::size_t version = 0;
-  for (std::size_t round = 0; round <= options.rotations; ++round) {
-    ASSIGN_OR_RETURN(Identity identity, stream.Next(version, std::chrono::seconds(options.patience)));
-    version = identity.version;
-    Say((round == 0 ? "I am " : "my identity rotated: ") + Describe(identity.svid));
-    if (options.connect.empty()) continue;
-    ASSIGN_OR_RETURN(SpiffeId expected, SpiffeId::Parse(options.peer_id));
-    RETURN_IF_ERROR(CallTool(identity, expected, options.connect));
+  const std::chrono::seconds patience(options.patience);
+  ASSIGN_OR_RETURN(const auto client, WorkloadClient::Create(options.socket));
+  ASSIGN_OR_RETURN(const auto source, X509Source::Create(client));
+  RETURN_IF_ERROR(source->WaitReady(patience, IfDenied::kReturn));
+  ASSIGN_OR_RETURN(X509Svid svid, source->Svid());
+  Say("I am " + Describe(svid));
+  if (options.connect.empty()) return OkStatus();
+
+  ASSIGN_OR_RETURN(SpiffeId expected, SpiffeId::Parse(options.peer_id));
+  ASSIGN_OR_RETURN(
+      const TlsContext context,
+      TlsContext::Create({.role = TlsRole::kClient, .source = source, .authorize = AuthorizeId(std::move(expected))}));
+  RETURN_IF_ERROR(CallTool(context, options.connect));
+  for (std::size_t round = 0; round < options.rotations; ++round) {
+    ASSIGN_OR_RETURN(svid, WaitForRotation(*source, svid, patience));
+    Say("my identity rotated: " + Describe(svid));
+    RETURN_IF_ERROR(CallTool(context, options.connect));
   }
   return OkStatus();
 }

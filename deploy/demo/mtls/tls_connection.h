@@ -16,7 +16,7 @@
 #include "node_agent/base/fd.h"
 #include "node_agent/base/status.h"
 #include "pki/spiffe_id.h"
-#include "pki/tls.h"
+#include "workload_api/client/tls.h"
 
 namespace lanyard::demo {
 

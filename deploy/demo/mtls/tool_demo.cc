@@ -7,8 +7,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "deploy/demo/mtls/identity_stream.h"
+#include "deploy/demo/mtls/demo_exit.h"
 #include "deploy/demo/mtls/tls_connection.h"
+#include "workload_api/client/client.h"
 
 namespace lanyard::demo {
 namespace {
@@ -24,13 +25,7 @@ void Say(const std::string& text) {
   std::cout << "tool:  " << text << std::endl;
 }
 
-Status Answer(const Identity& identity, const SpiffeId& expected, UniqueFd socket) {
-  ASSIGN_OR_RETURN(TlsContext context,
-                   TlsContext::Create({.role = TlsRole::kServer,
-                                       .svid = identity.svid,
-                                       .bundles = identity.bundles,
-                                       .authorize = AuthorizeId(expected),
-                                       .wall_clock = [] { return std::chrono::system_clock::now(); }}));
+Status Answer(const TlsContext& context, UniqueFd socket) {
   ASSIGN_OR_RETURN(TlsConnection connection, TlsConnection::Handshake(context, std::move(socket), TlsRole::kServer));
   Say(fmt::format("the caller proved to be {}; greeting it", connection.peer().str()));
   RETURN_IF_ERROR(connection.WriteLine("hello " + connection.peer().str()));
@@ -41,16 +36,20 @@ Status Answer(const Identity& identity, const SpiffeId& expected, UniqueFd socke
 
 Status Serve(const Options& options) {
   ASSIGN_OR_RETURN(SpiffeId expected, SpiffeId::Parse(options.peer_id));
-  IdentityStream stream(SocketOrDefault(options.socket));
-  ASSIGN_OR_RETURN(Identity identity, stream.Next(0, std::chrono::seconds(10)));
-  Say("I am " + Describe(identity.svid));
+  ASSIGN_OR_RETURN(const auto client, WorkloadClient::Create(options.socket));
+  ASSIGN_OR_RETURN(const auto source, X509Source::Create(client));
+  RETURN_IF_ERROR(source->WaitReady(std::chrono::seconds(10), IfDenied::kReturn));
+  ASSIGN_OR_RETURN(const X509Svid svid, source->Svid());
+  Say("I am " + Describe(svid));
+  ASSIGN_OR_RETURN(
+      const TlsContext context,
+      TlsContext::Create({.role = TlsRole::kServer, .source = source, .authorize = AuthorizeId(std::move(expected))}));
   ASSIGN_OR_RETURN(UniqueFd listener, Listen(options.listen));
   ASSIGN_OR_RETURN(std::string address, LocalAddress(listener.get()));
   Say("listening on " + address);
   for (int answered = 0; options.calls == 0 || answered < options.calls;) {
     ASSIGN_OR_RETURN(UniqueFd socket, Accept(listener.get()));
-    ASSIGN_OR_RETURN(identity, stream.Next(0, std::chrono::seconds(10)));
-    const Status status = Answer(identity, expected, std::move(socket));
+    const Status status = Answer(context, std::move(socket));
     if (status.ok()) {
       ++answered;
     } else {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <stdlib.h>
 
+#include "workload_api/client/endpoint.h"
+
 namespace lanyard {
 namespace {
 

@@ -1,11 +1,11 @@
-#include "node_agent/app/fetched.h"
+#include "workload_api/client/fetched.h"
 
 #include <string_view>
 #include <utility>
 
-#include "node_agent/app/fetched_bundles.h"
-#include "node_agent/app/text_output.h"
+#include "node_agent/base/printable.h"
 #include "pki/verifier.h"
+#include "workload_api/client/fetched_bundles.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard {

@@ -1,13 +1,14 @@
-#include "node_agent/app/fetched_tokens.h"
+#include "workload_api/client/fetched_tokens.h"
 
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
-#include "node_agent/app/fetched_bundles.h"
-#include "node_agent/app/text_output.h"
+#include "node_agent/base/printable.h"
+#include "node_agent/base/utc.h"
 #include "pki/jwk_private.h"
 #include "pki/jwk_set.h"
+#include "workload_api/client/fetched_bundles.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard {

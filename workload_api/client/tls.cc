@@ -1,6 +1,9 @@
-#include "pki/tls.h"
+#include "workload_api/client/tls.h"
 
 #include <openssl/err.h>
+
+#include <utility>
+#include <vector>
 
 #include "pki/openssl_ptr.h"
 #include "pki/verifier.h"
@@ -10,12 +13,16 @@ namespace {
 
 constexpr int kSecurityLevel = 2;
 constexpr unsigned char kSessionContext[] = "lanyard";
+// With forward secrecy and authenticated encryption (RFC 9325 §4.2).
+constexpr char kTls12Suites[] =
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
-// What a connection's peer is checked against. Belongs to the SSL_CTX, which every connection keeps alive.
+// What connections go by. Belongs to the SSL_CTX, which every connection keeps alive.
 struct Policy {
   KeyPurpose peer_purpose;
-  std::shared_ptr<const BundleSet> bundles;
-  PeerAuthorizer authorize;
+  std::shared_ptr<const X509Source> source;
+  Authorizer authorize;
   std::function<std::chrono::system_clock::time_point()> wall_clock;
 };
 
@@ -43,6 +50,23 @@ int OutcomeIndex() {
   return index;
 }
 
+// What PeerId() says from now on; false when there is no memory for it.
+bool Remember(SSL* connection, Result<SpiffeId> result) {
+  auto outcome = std::make_unique<Result<SpiffeId>>(std::move(result));
+  delete static_cast<Result<SpiffeId>*>(SSL_get_ex_data(connection, OutcomeIndex()));
+  if (SSL_set_ex_data(connection, OutcomeIndex(), outcome.get()) != 1) return false;
+  static_cast<void>(outcome.release());  // the connection owns it now
+  return true;
+}
+
+Status Authorize(const Policy& policy, const SpiffeId& id) {
+  try {
+    return Annotate(policy.authorize(id), "peer {}", id.str());
+  } catch (...) {  // a user's function; OpenSSL's frames are below us
+    return Error(StatusCode::kPermissionDenied, "peer {}: the authorizer threw an exception", id.str());
+  }
+}
+
 Result<SpiffeId> Judge(X509_STORE_CTX* context, const Policy& policy) {
   // As presented: the leaf, and behind it everything else that the peer sent
   STACK_OF(X509)* presented = X509_STORE_CTX_get0_untrusted(context);
@@ -57,60 +81,72 @@ Result<SpiffeId> Judge(X509_STORE_CTX* context, const Policy& policy) {
     if (!certificate.ok()) return Annotate(certificate.status(), "certificate {} of peer", i + 1);
     chain.push_back(*std::move(certificate));
   }
-  ASSIGN_OR_RETURN(SpiffeId id, VerifyX509Svid(chain, *policy.bundles, policy.wall_clock(), policy.peer_purpose));
-  const Status authorized = policy.authorize(id);
-  if (!authorized.ok()) return Error(StatusCode::kPermissionDenied, "peer {}: {}", id.str(), Message(authorized));
+  ASSIGN_OR_RETURN(const X509Source::SnapshotPtr snapshot, policy.source->Snapshot());
+  ASSIGN_OR_RETURN(SpiffeId id, VerifyX509Svid(chain, snapshot->bundles, policy.wall_clock(), policy.peer_purpose,
+                                               &snapshot->revocation));
+  const Status authorized = Authorize(policy, id);
+  if (!authorized.ok()) return Error(StatusCode::kPermissionDenied, "{}", Message(authorized));
   return id;
 }
 
 // Takes the place of OpenSSL's own verification; runs once in each handshake. Returns 1 to go on.
 int VerifyPeer(X509_STORE_CTX* context, void* policy) {
   auto* connection = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  auto outcome = std::make_unique<Result<SpiffeId>>(Judge(context, *static_cast<const Policy*>(policy)));
-  const bool accepted = outcome->ok();
+  Result<SpiffeId> outcome = Judge(context, *static_cast<const Policy*>(policy));
+  const bool accepted = outcome.ok();
   X509_STORE_CTX_set_error(context, accepted ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
-  delete static_cast<Result<SpiffeId>*>(SSL_get_ex_data(connection, OutcomeIndex()));
-  if (SSL_set_ex_data(connection, OutcomeIndex(), outcome.get()) != 1) {
+  if (!Remember(connection, std::move(outcome))) {
     X509_STORE_CTX_set_error(context, X509_V_ERR_OUT_OF_MEM);
     return 0;
   }
-  static_cast<void>(outcome.release());  // the connection owns it now
   return accepted ? 1 : 0;
+}
+
+// The certificates behind the leaf, borrowed.
+Result<BorrowedCertStackPtr> Intermediates(const X509Svid& svid) {
+  BorrowedCertStackPtr stack(sk_X509_new_null());
+  if (stack == nullptr) return OpenSslError("show own X.509-SVID");
+  for (std::size_t i = 1; i < svid.chain().size(); ++i) {
+    if (sk_X509_push(stack.get(), svid.chain()[i].native()) <= 0) return OpenSslError("show own X.509-SVID");
+  }
+  return stack;
+}
+
+Status Show(SSL* connection, const Policy& policy) {
+  ASSIGN_OR_RETURN(const X509Svid svid, policy.source->Svid());
+  ASSIGN_OR_RETURN(const BorrowedCertStackPtr chain, Intermediates(svid));
+  if (SSL_use_cert_and_key(connection, svid.leaf().native(), svid.key().native(), chain.get(), 1) != 1)
+    return OpenSslError(fmt::format("show own X.509-SVID {}", svid.id().str()));
+  return OkStatus();
+}
+
+// Runs in each handshake before this side shows its certificate. Returns 1 to go on.
+int ShowNewest(SSL* connection, void* policy) {
+  const Status shown = Show(connection, *static_cast<const Policy*>(policy));
+  if (!shown.ok()) Remember(connection, shown);
+  return shown.ok() ? 1 : 0;
 }
 
 }  // namespace
 
-PeerAuthorizer AuthorizeId(SpiffeId id) {
-  return [id = std::move(id)](const SpiffeId& peer) {
-    return peer == id ? OkStatus() : Error(StatusCode::kPermissionDenied, "only {} is expected here", id.str());
-  };
-}
-
-PeerAuthorizer AuthorizeMemberOf(TrustDomain trust_domain) {
-  return [trust_domain = std::move(trust_domain)](const SpiffeId& peer) {
-    return peer.MemberOf(trust_domain)
-               ? OkStatus()
-               : Error(StatusCode::kPermissionDenied, "only members of {} are expected here", trust_domain.name());
-  };
-}
-
 Result<TlsContext> TlsContext::Create(TlsOptions options) {
-  if (options.bundles == nullptr || !options.authorize || !options.wall_clock) {
-    return Error(StatusCode::kInvalidArgument, "make TLS context: bundles, authorizer and clock are all required");
-  }
+  if (options.source == nullptr || !options.authorize)
+    return Error(StatusCode::kInvalidArgument, "make TLS context: source and authorizer are both required");
+  if (!options.wall_clock) options.wall_clock = [] { return std::chrono::system_clock::now(); };
   const bool server = options.role == TlsRole::kServer;
   SslCtxPtr context(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr) return OpenSslError("make TLS context");
   SSL_CTX* ctx = context.get();
   SSL_CTX_set_security_level(ctx, kSecurityLevel);
-  if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1) {
-    return OpenSslError("make TLS context: choose TLS 1.3");
+  const int lowest = options.min_version == TlsVersion::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
+  if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 || SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+      SSL_CTX_set_cipher_list(ctx, kTls12Suites) != 1) {
+    return OpenSslError("make TLS context: choose versions");
   }
 
   // No resumption, in all three ways: no stateless tickets, none sent at all, no cache. Any one alone leaves another
   // way open.
-  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   if (SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
       SSL_CTX_set_session_id_context(ctx, kSessionContext, sizeof kSessionContext) != 1) {
@@ -118,20 +154,13 @@ Result<TlsContext> TlsContext::Create(TlsOptions options) {
   }
 
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);  // the chain is the SVID's, not what OpenSSL would put together
-  const std::vector<Certificate>& chain = options.svid.chain();
-  if (SSL_CTX_use_certificate(ctx, chain.front().native()) != 1 ||
-      SSL_CTX_use_PrivateKey(ctx, options.svid.key().native()) != 1) {
-    return OpenSslError(fmt::format("make TLS context: use X.509-SVID {}", options.svid.id().str()));
-  }
-  for (std::size_t i = 1; i < chain.size(); ++i) {
-    if (SSL_CTX_add1_chain_cert(ctx, chain[i].native()) != 1) return OpenSslError("make TLS context: add intermediate");
-  }
-
   auto policy =
-      std::make_unique<Policy>(Policy{server ? KeyPurpose::kClient : KeyPurpose::kServer, std::move(options.bundles),
+      std::make_unique<Policy>(Policy{server ? KeyPurpose::kClient : KeyPurpose::kServer, std::move(options.source),
                                       std::move(options.authorize), std::move(options.wall_clock)});
   if (SSL_CTX_set_ex_data(ctx, PolicyIndex(), policy.get()) != 1) return OpenSslError("make TLS context");
-  SSL_CTX_set_cert_verify_callback(ctx, VerifyPeer, policy.release());  // owned by the SSL_CTX through its ex_data
+  Policy* owned = policy.release();  // by the SSL_CTX through its ex_data
+  SSL_CTX_set_cert_cb(ctx, ShowNewest, owned);
+  SSL_CTX_set_cert_verify_callback(ctx, VerifyPeer, owned);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return TlsContext(std::shared_ptr<SSL_CTX>(std::move(context)));
 }

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "node_agent/app/text_output.h"
+#include "node_agent/base/printable.h"
 #include "node_agent/base/status.h"
 #include "pki/bundle.h"
 

@@ -1,0 +1,87 @@
+#include "workload_api/client/x509_feed.h"
+
+#include <chrono>
+#include <utility>
+
+#include "pki/secret_bytes.h"
+
+namespace lanyard {
+namespace {
+
+// The bundles that came with the identities.
+BundleSet BundlesOf(const FetchedSvids& fetched) {
+  BundleSet bundles = fetched.federated;
+  for (const FetchedSvid& one : fetched.svids) bundles.Put(one.bundle);
+  return bundles;
+}
+
+// Unites the parts, once all are there. What has been seen of revocation is handed on from snapshot to snapshot.
+void Unite(X509Feed::State& state) {
+  if (!state.fetched) return;
+  const bool only_identities = state.bundle_stream.code() == StatusCode::kUnimplemented;
+  if (!state.bundles && !only_identities) return;
+  auto next = std::make_shared<X509Snapshot>();
+  std::vector<X509Svid> svids;
+  for (const FetchedSvid& one : state.fetched->svids) {
+    next->identities.push_back({one.svid, one.hint});
+    svids.push_back(one.svid);
+  }
+  next->bundles = only_identities ? BundlesOf(*state.fetched) : *state.bundles;
+  const RevocationLists before = state.snapshot != nullptr ? state.snapshot->revocation : RevocationLists();
+  next->revocation = before.Next(only_identities ? state.fetched->crls : state.crls, next->bundles, svids);
+  next->version = state.snapshot != nullptr ? state.snapshot->version + 1 : 1;
+  state.snapshot = std::move(next);
+}
+
+}  // namespace
+
+X509Feed::X509Feed(const std::shared_ptr<grpc::Channel>& channel)
+    : stub_(SpiffeWorkloadAPI::NewStub(channel)),
+      svids_({.open = [this](grpc::ClientContext& call) { return stub_->FetchX509SVID(&call, X509SVIDRequest()); },
+              .take = [this](X509SVIDResponse& message) { return TakeSvids(message); },
+              .ended =
+                  [this](const Status& why) {
+                    state_.Update([&](State& state) {
+                      state.svid_stream = why;
+                      if (why.code() != StatusCode::kPermissionDenied) return;
+                      if (state.fetched) state.fetched->svids.clear();
+                      Unite(state);
+                    });
+                  }}),
+      bundles_(
+          {.open = [this](grpc::ClientContext& call) { return stub_->FetchX509Bundles(&call, X509BundlesRequest()); },
+           .take = [this](X509BundlesResponse& message) { return TakeBundles(message); },
+           .ended =
+               [this](const Status& why) {
+                 state_.Update([&](State& state) {
+                   state.bundle_stream = why;
+                   if (why.code() == StatusCode::kUnimplemented) Unite(state);
+                 });
+               }}) {}
+
+Status X509Feed::TakeSvids(X509SVIDResponse& message) {
+  Result<FetchedSvids> fetched = CheckSvids(message, std::chrono::system_clock::now());
+  for (X509SVID& svid : *message.mutable_svids())
+    WipeMemory(svid.mutable_x509_svid_key()->data(), svid.x509_svid_key().size());
+  if (!fetched.ok()) return fetched.status();
+  state_.Update([&](State& state) {
+    state.fetched = *std::move(fetched);
+    state.svid_stream = OkStatus();
+    Unite(state);
+  });
+  return OkStatus();
+}
+
+Status X509Feed::TakeBundles(const X509BundlesResponse& message) {
+  ASSIGN_OR_RETURN(BundleSet bundles, CheckBundles(message));
+  ASSIGN_OR_RETURN(std::vector<Crl> crls, CheckCrls(message));
+  state_.Update([&](State& state) {
+    state.bundles = std::move(bundles);
+    state.crls = std::move(crls);
+    state.bundle_stream = OkStatus();
+    Unite(state);
+  });
+  return OkStatus();
+}
+
+}  // namespace lanyard
