@@ -1,7 +1,8 @@
 #!/bin/bash
 # Other people's programs that the tests run Lanyard against, at fixed versions.
 #
-#   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec
+#   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec,
+#                             ghostunnel
 #   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent
 #   tests/peers.sh where      makes nothing
 #
@@ -11,7 +12,10 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 grpcurl_version=v1.9.3
-# SPIRE, and the hash of the module's content (a line of a go.sum): its own go.sum pins all that it is built from.
+# Programs that are built inside their own module, and the hash of its content (a line of a go.sum): the go.sum in it pins
+# all that they are built from.
+ghostunnel_version=v1.8.4
+ghostunnel_hash=h1:vC35ek8ii/fcEJUoxFhAQIKqBZi3FTDsU58X+lToOSQ=
 spire_version=v1.13.3
 spire_hash=h1:wDTK8tj8ShO5izjue/OFanVaehmjUxSxHtSWxBY+FJQ=
 go_minimum=1.25.3
@@ -28,7 +32,7 @@ case "${1-}" in
   where) echo "$peers"; exit 0 ;;
   compiled) compiled=yes ;;
   "") ;;
-  *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 say() { echo "peers: $*" >&2; }
@@ -73,6 +77,19 @@ find_go() {
   echo "$peers/go/bin/go"
 }
 
+# build_inside GO MODULE VERSION HASH PROGRAM=PACKAGE…: builds inside the module itself. As a tool of another module SPIRE
+# gets newer dependencies than its own, and does not compile.
+build_inside() {
+  local go=$1 module=$2 version=$3 hash=$4 about directory program
+  about=$(cd / && with_retries "$go" mod download -json "$module@$version") || return 1
+  grep -qF "\"Sum\": \"$hash\"" <<<"$about" || { say "$module $version is not what it was: $about"; return 1; }
+  directory=$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' <<<"$about")
+  for program in "${@:5}"; do
+    GOFLAGS=-mod=readonly with_retries "$go" build -C "$directory" -buildvcs=false -trimpath -ldflags '-s -w' \
+      -o "$peers/bin/${program%%=*}" "${program#*=}" >&2 || return 1
+  done
+}
+
 umask 022
 mkdir -p "$peers/bin"
 exec 9>"$peers/lock"
@@ -112,23 +129,19 @@ if ! current h2spec "$stamp"; then
   echo "$stamp" >"$peers/h2spec.stamp"
 fi
 
-# Built inside the module itself: as a tool of another module it gets newer dependencies than its own, and does not compile.
-build_spire() {
-  local go=$1 about directory
-  about=$(cd / && with_retries "$go" mod download -json "github.com/spiffe/spire@$spire_version") || return 1
-  grep -qF "\"Sum\": \"$spire_hash\"" <<<"$about" || { say "SPIRE $spire_version is not what it was: $about"; return 1; }
-  directory=$(sed -n 's/.*"Dir": "\(.*\)".*/\1/p' <<<"$about")
-  for program in spire-agent spire-server; do
-    GOFLAGS=-mod=readonly with_retries "$go" build -C "$directory" -buildvcs=false -trimpath -ldflags '-s -w' \
-      -o "$peers/bin/$program" "./cmd/$program" >&2 || return 1
-  done
-}
+if ! current ghostunnel "$ghostunnel_version $ghostunnel_hash"; then
+  say "building ghostunnel $ghostunnel_version, about three minutes"
+  go=$(find_go)
+  build_inside "$go" github.com/ghostunnel/ghostunnel "$ghostunnel_version" "$ghostunnel_hash" ghostunnel=.
+  echo "$ghostunnel_version $ghostunnel_hash" >"$peers/ghostunnel.stamp"
+fi
 
 if [ -n "$compiled" ]; then
   if ! current spire "$spire_version $spire_hash"; then
     say "building SPIRE $spire_version, about ten minutes"
     go=$(find_go)
-    build_spire "$go"
+    build_inside "$go" github.com/spiffe/spire "$spire_version" "$spire_hash" \
+      spire-agent=./cmd/spire-agent spire-server=./cmd/spire-server
     echo "$spire_version $spire_hash" >"$peers/spire.stamp"
   fi
 fi

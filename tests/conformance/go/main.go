@@ -5,6 +5,8 @@
 //	watch --updates N                one line per update of the X.509 context, until N came
 //	serve --peer ID --connections N  an mTLS server on loopback that lets only ID in
 //	call --connect ADDR --peer ID    an mTLS call to a server that must be ID
+//	tls-listen --peer ID --connections N, tls-dial --connect ADDR --peer ID
+//	                                 the same, but the server speaks first, as Lanyard's demo programs do
 //	many --count N                   N X509Sources; a line when all have an SVID, another when all have a newer one
 //
 // and of tokens (--audience may stand several times, --id may be left out):
@@ -17,8 +19,8 @@
 //	watch-jwt-bundles, watch-wit-bundles, watch-wit --updates N
 //	oidc --issuer URL --audience A   a JWT-SVID verified by go-oidc, which is told the issuer's URL only; --as B as above
 //
-// Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Python program beside it takes the
-// same words, but for many, and prints the same fields.
+// Prints one JSON object a line. The socket comes from SPIFFE_ENDPOINT_SOCKET. The Python programs beside it take the same
+// words, but for many, and print the same fields.
 package main
 
 import (
@@ -272,6 +274,10 @@ func run(ctx context.Context, verb string, arguments []string) error {
 		return serve(ctx, peer, *connections)
 	case "call":
 		return call(ctx, *address, peer)
+	case "tls-listen":
+		return tlsListen(ctx, peer, *connections)
+	case "tls-dial":
+		return tlsDial(ctx, *address, peer)
 	case "many":
 		return many(ctx, *count)
 	}
