@@ -7,16 +7,11 @@ its executable.
 
 import os
 
-from node import EXIT_OK, NodeTest, entry, eventually, shared_binary
+from node import EXIT_OK, NodeTest, eventually, shared_binary
 
 AGENT, TOOL, PEER, IMPOSTOR, NOBODY = (
     f'spiffe://example.org/{name}' for name in ('agent', 'tool', 'peer', 'impostor', 'nobody'))
 REQUEST, ANSWER = 'where is order 4711?', 'order 4711 is on its way'
-
-
-def run_by(program):
-    """The selector of an executable file."""
-    return f'unix:path:{os.path.realpath(program)}'
 
 
 class Tool:
@@ -52,11 +47,12 @@ class PairTest(NodeTest):
         self.test_node = self.started_node(self.entries(peer), **options)
 
     def entries(self, peer):
-        return [entry('/agent', run_by(shared_binary('lanyard-demo-agent'))), entry('/tool', run_by(shared_binary('lanyard-demo-tool'))),
-                {**entry('', run_by(self.program)), 'spiffe_id': peer}]
+        return [{'spiffe_id': spiffe_id, 'selectors': [f'unix:path:{os.path.realpath(program)}']} for spiffe_id, program in [
+            (AGENT, shared_binary('lanyard-demo-agent')), (TOOL, shared_binary('lanyard-demo-tool')), (peer, self.program)]]
 
     def run_agent(self, address, *more):
-        return self.test_node.run([shared_binary('lanyard-demo-agent'), '--connect', address, '--peer-id', PEER, *more], seconds=60)
+        command = [shared_binary('lanyard-demo-agent'), '--connect', address, '--peer-id', PEER, *more]
+        return self.test_node.run(command, seconds=60)
 
     def our_agent_is_answered(self):
         self.start()
@@ -85,7 +81,9 @@ class PairTest(NodeTest):
 
     def our_agent_is_refused(self):
         self.start()
-        server = self.listen(NOBODY)
+        self.refuses_our_agent(self.listen(NOBODY))
+
+    def refuses_our_agent(self, server):
         done = self.run_agent(server.address)
         self.assertNotEqual(done.returncode, EXIT_OK, done)
         self.assertIn('error: ', done.stderr)
