@@ -1,0 +1,240 @@
+#include "workload_api/client/x509_source.h"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <thread>
+
+#include "node_agent/base/fd.h"
+#include "tests/unit/workload_api/client/workload_api_peer.h"
+
+namespace lanyard::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class X509SourceTest : public ::testing::Test {
+ protected:
+  std::shared_ptr<X509Source> Source(X509SourceOptions options = {}) {
+    return Get(X509Source::Create(Get(WorkloadClient::Create(api_.endpoint())), std::move(options)));
+  }
+  X509SVID Message(const X509Svid& svid, const std::string& hint = "") const {
+    return SvidMessage(svid, authority_.bundle, hint);
+  }
+  void SayOne(const X509Svid& svid) { api_.Say({Message(svid)}, {authority_.bundle}); }
+  // Waits until `done` holds of what the source says.
+  template <class Done>
+  bool Eventually(Done done) const {
+    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    while (!done() && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    return done();
+  }
+
+  const Authority authority_;
+  const X509Svid agent_ = authority_.Issue("/agent"), tool_ = authority_.Issue("/tool");
+  WorkloadApiPeer api_;
+};
+
+TEST_F(X509SourceTest, IsTheFirstIdentityAndKnowsTheBundles) {
+  const Authority partner("partner.example");
+  api_.Say({Message(agent_), Message(tool_)}, {authority_.bundle, partner.bundle});
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  EXPECT_EQ(Get(source->Svid()).id(), agent_.id());
+  const auto snapshot = Get(source->Snapshot());
+  EXPECT_EQ(snapshot->identities.size(), 2U);
+  EXPECT_EQ(snapshot->bundles.all().size(), 2U);
+  EXPECT_FALSE(snapshot->revocation.Covers(Td()));
+  EXPECT_TRUE(source->Connection().ok());
+}
+
+TEST_F(X509SourceTest, IsTheIdentityThatWasAskedForByIdOrByHint) {
+  api_.Say({Message(agent_, "internal"), Message(tool_, "external")}, {authority_.bundle});
+  const auto by_id = Source({.id = tool_.id(), .hint = ""}), by_hint = Source({.id = {}, .hint = "external"});
+  ASSERT_TRUE(by_id->WaitReady(kPatience).ok());
+  ASSERT_TRUE(by_hint->WaitReady(kPatience).ok());
+  EXPECT_EQ(Get(by_id->Svid()).id(), tool_.id());
+  EXPECT_EQ(Get(by_hint->Svid()).id(), tool_.id());
+}
+
+TEST_F(X509SourceTest, IsNobodyElseWhenTheIdentityThatWasAskedForIsNotThere) {
+  SayOne(agent_);
+  ASSERT_TRUE(Source()->WaitReady(kPatience).ok());
+  const auto other = Source({.id = tool_.id(), .hint = ""});
+  EXPECT_THAT(
+      other->WaitReady(milliseconds(300)),
+      FailsWith(StatusCode::kNotFound, "no X.509-SVID spiffe://example.org/tool; there is spiffe://example.org/agent"));
+}
+
+TEST_F(X509SourceTest, FollowsARotation) {
+  SayOne(agent_);
+  const auto source = Source();
+  const auto first = Get(source->WaitNewer(0, kPatience));
+  const X509Svid next = authority_.Issue("/agent");
+  SayOne(next);
+  ASSERT_TRUE(Eventually([&] { return Get(source->Svid()).serial_hex() == next.serial_hex(); }));
+  EXPECT_GT(Get(source->Snapshot())->version, first->version);
+  EXPECT_EQ(first->identities[0].svid.serial_hex(), agent_.serial_hex());  // what a reader holds does not change
+}
+
+TEST_F(X509SourceTest, IsReadyWhenTheAgentGrantsWhatItDeniedBefore) {
+  api_.Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+  const auto source = Source();
+  EXPECT_THAT(source->WaitReady(milliseconds(50)), FailsWith(StatusCode::kPermissionDenied, "no identity issued"));
+  EXPECT_THAT(source->WaitReady(kPatience, IfDenied::kReturn),
+              FailsWith(StatusCode::kPermissionDenied, "Workload API at unix:"));
+  SayOne(agent_);
+  EXPECT_TRUE(source->WaitReady(kPatience).ok());
+}
+
+TEST_F(X509SourceTest, LosesAtOnceWhatTheAgentTakesBackAndGetsItAgain) {
+  api_.Say({Message(agent_), Message(tool_)}, {authority_.bundle});
+  const auto source = Source({.id = tool_.id(), .hint = ""});
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  SayOne(agent_);
+  EXPECT_TRUE(Eventually([&] { return source->Svid().status().code() == StatusCode::kNotFound; }));
+  api_.Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+  EXPECT_TRUE(Eventually([&] { return source->Svid().status().code() == StatusCode::kPermissionDenied; }));
+  EXPECT_TRUE(Get(source->Snapshot())->identities.empty());
+  SayOne(tool_);
+  EXPECT_TRUE(source->WaitReady(kPatience).ok());
+}
+
+TEST_F(X509SourceTest, KeepsWhatItHasWhileTheAgentIsAwayAndComesBackByItself) {
+  SayOne(agent_);
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  api_.Stop();
+  ASSERT_TRUE(Eventually([&] { return source->Connection().code() == StatusCode::kUnavailable; }));
+  EXPECT_TRUE(source->Svid().ok());
+  const X509Svid next = authority_.Issue("/agent");
+  SayOne(next);
+  api_.Start();
+  EXPECT_TRUE(Eventually([&] { return Get(source->Svid()).serial_hex() == next.serial_hex(); }));
+  EXPECT_TRUE(Eventually([&] { return source->Connection().ok(); }));
+}
+
+TEST_F(X509SourceTest, AnExpiredIdentityIsNotShownAnyMoreAndTheErrorSaysSinceWhenTheAgentIsAway) {
+  SayOne(authority_.Issue("/agent", Now() - minutes(1), Now() + seconds(2)));
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  api_.Stop();
+  ASSERT_TRUE(Eventually([&] { return !source->Svid().ok(); }));
+  EXPECT_TRUE(Eventually([&] { return !source->Connection().ok(); }));
+  EXPECT_THAT(source->Svid(),
+              FailsWith(StatusCode::kUnavailable, "own X.509-SVID spiffe://example.org/agent expired at"));
+  EXPECT_THAT(source->Svid(), FailsWith(StatusCode::kUnavailable, "was not renewed: "));
+  SayOne(agent_);
+  api_.Start();
+  EXPECT_TRUE(source->WaitReady(kPatience).ok());
+}
+
+TEST_F(X509SourceTest, ASocketThatIsNotThereIsNamedInTheError) {
+  const auto source = Get(X509Source::Create(Get(WorkloadClient::Create("unix:///nowhere/w.sock"))));
+  EXPECT_THAT(source->WaitReady(milliseconds(500)),
+              FailsWith(StatusCode::kUnavailable, "Workload API at unix:///nowhere/w.sock"));
+}
+
+TEST_F(X509SourceTest, WhatIsNoWorkloadApiIsAnError) {
+  const lanyard::TempDir directory;
+  const std::string path = directory.Path("w.sock");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener.get(), 16), 0);
+  std::jthread garbage([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const UniqueFd peer(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      constexpr std::string_view kText = "SSH-2.0-nobody\r\nthis is no HTTP/2\r\n\r\n";
+      static_cast<void>(send(peer.get(), kText.data(), kText.size(), MSG_NOSIGNAL));
+    }
+  });
+  {
+    const auto source = Get(X509Source::Create(Get(WorkloadClient::Create("unix://" + path))));
+    EXPECT_FALSE(source->WaitReady(milliseconds(500)).ok());
+    EXPECT_THAT(source->Svid(), FailsWith(StatusCode::kUnavailable, "Workload API at unix:"));
+  }
+  garbage.request_stop();
+  shutdown(listener.get(), SHUT_RDWR);  // wakes accept
+}
+
+TEST_F(X509SourceTest, AMessageThatDoesNotHoldTogetherIsNotUsed) {
+  SayOne(agent_);
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  api_.Say([&](WorkloadApiPeer::Said& said) {
+    said.svids.mutable_svids(0)->set_x509_svid_key(SvidMessage(tool_, authority_.bundle).x509_svid_key());
+  });
+  ASSERT_TRUE(Eventually([&] { return source->Connection().code() == StatusCode::kDataLoss; }));
+  EXPECT_EQ(Get(source->Svid()).serial_hex(), agent_.serial_hex());
+  EXPECT_THAT(source->Connection(), FailsWith(StatusCode::kDataLoss, "SVID \"spiffe://example.org/agent\""));
+}
+
+TEST_F(X509SourceTest, NobodyAsksAgainWhenTheCallItselfIsWrong) {
+  api_.Refuse({grpc::StatusCode::INVALID_ARGUMENT, "not like this"});
+  const auto source = Source();
+  EXPECT_THAT(source->WaitReady(kPatience), FailsWith(StatusCode::kInvalidArgument, "not like this"));
+  ASSERT_TRUE(Eventually([&] { return api_.calls() == 2; }));
+  EXPECT_FALSE(Eventually([&, end = std::chrono::steady_clock::now() + milliseconds(600)] {
+                 return api_.calls() > 2 || std::chrono::steady_clock::now() > end;
+               }) &&
+               api_.calls() > 2);
+}
+
+TEST_F(X509SourceTest, AnApiWithoutFetchX509BundlesIsUsedByWhatComesWithTheIdentities) {
+  api_.Say({Message(agent_)}, {authority_.bundle});
+  api_.Say(
+      [](WorkloadApiPeer::Said& said) { said.bundle_status = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "none"); });
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  EXPECT_EQ(Get(source->Snapshot())->bundles.all().size(), 1U);
+}
+
+TEST_F(X509SourceTest, CloseWakesWhoeverWaitsAndEndsEverything) {
+  api_.Refuse({grpc::StatusCode::PERMISSION_DENIED, "no identity issued"});
+  const auto source = Source();
+  Status waited;
+  std::jthread waiter([&] { waited = source->WaitReady(std::chrono::hours(1)); });
+  ASSERT_TRUE(Eventually([&] { return api_.calls() >= 2; }));
+  source->Close();
+  waiter.join();
+  EXPECT_THAT(waited, FailsWith(StatusCode::kFailedPrecondition, "closed"));
+  EXPECT_THAT(source->Svid(), FailsWith(StatusCode::kFailedPrecondition, "closed"));
+  EXPECT_THAT(source->Snapshot(), FailsWith(StatusCode::kFailedPrecondition, "closed"));
+  EXPECT_THAT(source->Connection(), FailsWith(StatusCode::kFailedPrecondition, "closed"));
+  source->Close();
+}
+
+TEST_F(X509SourceTest, ASourceThatIsClosedLeavesTheOthersOfItsClientOpen) {
+  SayOne(agent_);
+  const auto client = Get(WorkloadClient::Create(api_.endpoint()));
+  const auto one = Get(X509Source::Create(client)), other = Get(X509Source::Create(client));
+  ASSERT_TRUE(other->WaitReady(kPatience).ok());
+  one->Close();
+  const X509Svid next = authority_.Issue("/agent");
+  SayOne(next);
+  EXPECT_TRUE(Eventually([&] { return Get(other->Svid()).serial_hex() == next.serial_hex(); }));
+}
+
+TEST_F(X509SourceTest, AThousandSourcesOfOneClientShareOneConnection) {
+  SayOne(agent_);
+  const auto client = Get(WorkloadClient::Create(api_.endpoint()));
+  std::vector<std::shared_ptr<X509Source>> sources;
+  for (int i = 0; i < 1000; ++i) sources.push_back(Get(X509Source::Create(client)));
+  for (const auto& source : sources) EXPECT_TRUE(source->WaitReady(kPatience).ok());
+  EXPECT_EQ(api_.connections(), 1U);
+  EXPECT_EQ(api_.calls(), 2);  // identities and bundles, once each
+}
+
+TEST(WorkloadClientTest, RefusesAnEndpointThatIsNone) {
+  EXPECT_THAT(WorkloadClient::Create("http://example.org"), Refused("the scheme must be unix"));
+  EXPECT_THAT(WorkloadClient::Create("tcp://localhost:80"), Refused("an IP address and a port"));
+  EXPECT_TRUE(WorkloadClient::Create("tcp://127.0.0.1:8081").ok());
+  EXPECT_TRUE(WorkloadClient::Create("tcp://[::1]:8081").ok());
+  EXPECT_THAT(X509Source::Create(nullptr), Refused("no client"));
+}
+
+}  // namespace
+}  // namespace lanyard::testing
