@@ -29,6 +29,7 @@ from table import Results, print_table  # noqa: E402
 # Which file and method measures a part; in the order in which they run.
 PARTS = {
     'functions': 'function_bench.FunctionBench.test_functions',
+    'handshake': 'handshake_bench.HandshakeBench.test_handshake',
     'fetch': 'fetch_bench.FetchBench.test_fetch',
     'every-kind': 'fetch_bench.FetchBench.test_every_kind',
     'tokens': 'token_bench.TokenBench.test_tokens',

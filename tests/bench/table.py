@@ -83,6 +83,8 @@ ROWS = {
     'validate.p99.8': Row('ValidateJWTSVID, eight at once: latency p99', 'µs'),
     'jwt-new.cpu.8': Row('new JWT-SVID each time, connections kept, eight at once: CPU of the agent', 'µs'),
     'jwt-new.rate.8': Row('new JWT-SVID each time, eight at once: calls a second', '/s'),
+    'handshake': Row('mutual TLS handshake with the client library, both ends', 'µs', of_limit(0.90)),
+    'snapshot': Row('read the newest snapshot of a source', 'ns'),
     'cold.p50': Row('fetch after a quiet second: latency p50', 'ms'),
     'cold.p99': Row('fetch after a quiet second: latency p99', 'ms', at_most(3, 'ms')),
     'memory.rss': Row('after start: resident', 'MiB', of_spire(0.35)),

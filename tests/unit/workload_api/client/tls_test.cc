@@ -139,6 +139,31 @@ TEST_F(TlsTest, NoSessionIsEverResumed) {
   EXPECT_EQ(SSL_CTX_sess_number(server.native()), 0);
 }
 
+TEST_F(TlsTest, WhereTls12IsAllowedItsSessionsAreNotResumedEither) {
+  const TlsContext server = Get(TlsContext::Create({.role = TlsRole::kServer,
+                                                    .source = Has(tool_).source,
+                                                    .authorize = Anybody(),
+                                                    .min_version = TlsVersion::kTls12,
+                                                    .wall_clock = {}}));
+  const SslCtxPtr client = Bare(TlsRole::kClient, agent_);
+  SSL_CTX_set_max_proto_version(client.get(), TLS1_2_VERSION);
+  SSL_CTX_set_session_cache_mode(client.get(), SSL_SESS_CACHE_CLIENT);
+  Connection first(client.get(), server.native());
+  first.Run();
+  EXPECT_EQ(first.received, "hello");
+  EXPECT_EQ(SSL_version(first.server.get()), TLS1_2_VERSION);
+  SSL_SESSION* session = SSL_get1_session(first.client.get());
+  ASSERT_NE(session, nullptr);
+
+  Connection second(client.get(), server.native());
+  SSL_set_session(second.client.get(), session);
+  SSL_SESSION_free(session);
+  second.Run();
+  EXPECT_EQ(second.received, "hello");
+  EXPECT_EQ(SSL_session_reused(second.server.get()), 0);
+  EXPECT_EQ(Get(PeerId(second.server.get())), agent_.id());
+}
+
 TEST_F(TlsTest, AConnectionOutlivesTheContextThatMadeIt) {
   auto client = std::make_unique<TlsContext>(Context(TlsRole::kClient, agent_, AuthorizeId(tool_.id())));
   auto server = std::make_unique<TlsContext>(Context(TlsRole::kServer, tool_, AuthorizeId(agent_.id())));
