@@ -78,12 +78,11 @@ class ExecSession {
       }
       while (!events_.empty() && !shown_until_) {
         const SvidFollower::Event event = TakeEvent();
-        if (const auto* ended = std::get_if<grpc::Status>(&event)) {
-          const CallFailure failure = ExplainWorkloadFailure(*ended, path_);
+        if (const auto* ended = std::get_if<Status>(&event)) {
+          const CallFailure failure = Explain(*ended);
           return console_.Fail(failure.code, "exec: " + failure.text);
         }
         const auto* fetched = std::get_if<FetchedSvids>(&event);
-        if (fetched == nullptr) return console_.Fail(Annotate(std::get<Status>(event), "exec"));
         const FetchedSvid* chosen = Choose(*fetched);
         if (chosen == nullptr)
           return console_.Fail(kExitDenied, fmt::format("exec: denied: this process may not be {}", wanted_->str()));
@@ -156,13 +155,16 @@ class ExecSession {
       if (chosen == nullptr) return Lose(fmt::format("this process may not be {} any more", wanted_->str()));
       return SayTrouble(Show(*chosen, *fetched));
     }
-    if (const auto* ended = std::get_if<grpc::Status>(&event)) {
-      const CallFailure failure = ExplainWorkloadFailure(*ended, path_);
-      // Only the agent's own word takes an identity away. While it is restarted, what is in the files is valid.
-      if (ended->error_code() == grpc::StatusCode::PERMISSION_DENIED) return Lose(failure.text);
-      return Say(failure.text);
-    }
-    SayTrouble(std::get<Status>(event));
+    const auto& ended = std::get<Status>(event);
+    const CallFailure failure = Explain(ended);
+    // Only the agent's own word takes an identity away. While it is restarted, what is in the files is valid.
+    if (ended.code() == StatusCode::kPermissionDenied) return Lose(failure.text);
+    Say(failure.text);
+  }
+
+  CallFailure Explain(const Status& ended) const {
+    return ExplainWorkloadFailure(
+        grpc::Status(static_cast<grpc::StatusCode>(ended.code()), std::string(Message(ended))), path_);
   }
 
   void OnTime() {

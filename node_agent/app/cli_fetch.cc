@@ -8,7 +8,6 @@
 #include "node_agent/app/svid_files.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/app/workload_call.h"
-#include "pki/secret_bytes.h"
 #include "workload_api/client/fetched.h"
 #include "workload_api/client/fetched_tokens.h"
 
@@ -72,9 +71,7 @@ Status WriteFiles(const std::string& directory, const FetchedSvids& fetched, con
 
 Result<FetchedSvids> CheckAndForget(X509SVIDResponse& response, SystemTime now) {
   Result<FetchedSvids> fetched = CheckSvids(response, now);
-  for (X509SVID& svid : *response.mutable_svids()) {
-    WipeMemory(svid.mutable_x509_svid_key()->data(), svid.x509_svid_key().size());
-  }
+  WipeKeys(response);
   return fetched;
 }
 

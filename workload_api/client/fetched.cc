@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "node_agent/base/printable.h"
+#include "pki/secret_bytes.h"
 #include "pki/verifier.h"
 #include "workload_api/client/fetched_bundles.h"
 #include "workload_api/proto/workloadapi.pb.h"
@@ -58,6 +59,11 @@ Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::s
   fetched.federated = *std::move(federated);
   ASSIGN_OR_RETURN(fetched.crls, ReadCrls(response));
   return fetched;
+}
+
+void WipeKeys(X509SVIDResponse& response) {
+  for (X509SVID& svid : *response.mutable_svids())
+    WipeMemory(svid.mutable_x509_svid_key()->data(), svid.x509_svid_key().size());
 }
 
 Result<BundleSet> CheckBundles(const X509BundlesResponse& response) {

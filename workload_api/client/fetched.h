@@ -35,6 +35,8 @@ struct FetchedSvids {
 
 // InvalidArgument says which SVID or bundle is wrong, and how.
 Result<FetchedSvids> CheckSvids(const X509SVIDResponse& response, std::chrono::system_clock::time_point now);
+// Overwrites the private keys in an answer. What was made of it has them in memory of its own.
+void WipeKeys(X509SVIDResponse& response);
 Result<BundleSet> CheckBundles(const X509BundlesResponse& response);
 // The revocation lists that come with bundles.
 Result<std::vector<Crl>> CheckCrls(const X509BundlesResponse& response);

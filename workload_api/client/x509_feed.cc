@@ -3,8 +3,6 @@
 #include <chrono>
 #include <utility>
 
-#include "pki/secret_bytes.h"
-
 namespace lanyard {
 namespace {
 
@@ -61,8 +59,7 @@ X509Feed::X509Feed(const std::shared_ptr<grpc::Channel>& channel)
 
 Status X509Feed::TakeSvids(X509SVIDResponse& message) {
   Result<FetchedSvids> fetched = CheckSvids(message, std::chrono::system_clock::now());
-  for (X509SVID& svid : *message.mutable_svids())
-    WipeMemory(svid.mutable_x509_svid_key()->data(), svid.x509_svid_key().size());
+  WipeKeys(message);
   if (!fetched.ok()) return fetched.status();
   state_.Update([&](State& state) {
     state.fetched = *std::move(fetched);
