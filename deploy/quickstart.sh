@@ -12,7 +12,6 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 umask 022
 
-readonly demo_uid=65533  # nobody's on Debian, and not the overflow uid 65534, which Lanyard refuses
 readonly trust_domain=example.org
 readonly agent_id=spiffe://$trust_domain/demo/agent tool_id=spiffe://$trust_domain/demo/tool
 readonly ttl=20s
@@ -25,104 +24,14 @@ case "${1-}" in
   *) sed -n '2,10s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ] || exit 2; exit 0 ;;
 esac
 
-is_root() { [ "$(id -u)" = 0 ]; }
-if [ -n "${LANYARD_QUICKSTART_DIR-}" ]; then
-  home=$LANYARD_QUICKSTART_DIR
-elif is_root; then
-  home=/var/lib/lanyard-quickstart
-else
-  home=${XDG_STATE_HOME:-${HOME:?neither LANYARD_QUICKSTART_DIR nor HOME is set}/.local/state}/lanyard-quickstart
-fi
-case "$home" in /*) ;; *) echo "error: LANYARD_QUICKSTART_DIR must be an absolute path, not \"$home\"" >&2; exit 2 ;; esac
-
+stage=lanyard-quickstart
+places=(agent tool)
+. "$root/deploy/demo/stage.sh"
+home=$(stage_directory LANYARD_QUICKSTART_DIR)
 socket=$home/run/workload.sock
 admin_socket=$home/admin/admin.sock
 pid_file=$home/agent.pid
 log=$home/agent.log
-
-step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-[ -t 1 ] || step() { printf '\n== %s\n' "$*"; }
-say() { printf '   %s\n' "$*"; }
-die() { printf 'error: %s\n' "$*" >&2; exit 1; }
-
-# Field 22 of /proc/PID/stat: when the process started. The command in it may hold spaces and parentheses.
-start_time() {
-  local stat
-  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  stat=${stat##*) }
-  set -- $stat
-  printf '%s\n' "${20}"
-}
-
-# Whether the process of a pid file "PID START-TIME" is still that one; a pid alone may be somebody else's by now.
-alive() {
-  local pid started
-  [ -f "$1" ] && read -r pid started <"$1" && [ -n "$started" ] && [ "$(start_time "$pid")" = "$started" ]
-}
-
-stop_by_file() {
-  local pid
-  if alive "$1"; then
-    read -r pid _ <"$1"
-    kill -TERM "$pid" 2>/dev/null || true
-    for _ in $(seq 100); do
-      alive "$1" || break
-      sleep 0.1
-    done
-    if alive "$1"; then kill -KILL "$pid" 2>/dev/null || true; fi
-  fi
-  rm -f "$1"
-}
-
-# --- which two processes are which -----------------------------------------------------------------------------------
-
-cgroup_root=
-find_cgroups() {
-  local mount
-  is_root || return 1
-  while read -r mount; do
-    if mkdir -p "$mount/lanyard-quickstart/agent" "$mount/lanyard-quickstart/tool" 2>/dev/null &&
-      ( echo "$BASHPID" >"$mount/lanyard-quickstart/agent/cgroup.procs" ) 2>/dev/null; then
-      cgroup_root=$mount/lanyard-quickstart
-      return 0
-    fi
-  done < <(findmnt -rn -t cgroup2 -o TARGET; findmnt -rn -t cgroup -O pids -o TARGET)
-  return 1
-}
-
-remove_cgroups() {
-  local cgroup
-  [ -n "$cgroup_root" ] || return 0
-  for cgroup in "$cgroup_root/agent" "$cgroup_root/tool" "$cgroup_root"; do
-    for _ in $(seq 50); do  # a cgroup stays busy for a moment after its last process
-      rmdir "$cgroup" 2>/dev/null && break
-      [ -d "$cgroup" ] || break
-      sleep 0.1
-    done
-  done
-}
-
-# The selector for a process in cgroup $1, as the kernel writes it in /proc/PID/cgroup.
-cgroup_selector() {
-  local line
-  line=$( (echo "$BASHPID" >"$cgroup_root/$1/cgroup.procs"; cat "/proc/$BASHPID/cgroup") | grep "/lanyard-quickstart/$1\$" | head -n1)
-  case "$line" in
-    0::*) printf 'process:cgroup:%s\n' "${line#0::}" ;;
-    *) printf 'process:cgroup:pids:%s\n' "${line#*:*:}" ;;
-  esac
-}
-
-# Becomes a demo program: in_place NAME PROGRAM ARGUMENT…  In its cgroup under the unprivileged uid where that was
-# possible, else as it is. NAME "nowhere" stays outside of both cgroups. Call it where a subshell is wanted.
-in_place() {
-  local name=$1
-  shift
-  if [ -n "$cgroup_root" ]; then
-    [ "$name" = nowhere ] || echo "$BASHPID" >"$cgroup_root/$name/cgroup.procs"
-    exec setpriv --reuid="$demo_uid" --regid="$demo_uid" --clear-groups --no-new-privs -- "$@"
-  fi
-  exec "$@"
-}
 
 # --- what is left behind, and what is not ----------------------------------------------------------------------------
 
@@ -158,12 +67,7 @@ else
 fi
 
 step "2/8 build (the release preset; minutes the first time, moments the second)"
-cmake --preset release >/dev/null || die "cmake could not configure the build; the messages above say what is missing"
-if [ -t 1 ]; then
-  cmake --build --preset release || die "the build failed"
-else  # a line for every twentieth step: progress, but no flood in a log
-  cmake --build --preset release | awk '!/^\[[0-9]+\/[0-9]+\]/ || /^\[[0-9]*[02468]0\// { print "   " $0; fflush() }' || die "the build failed"
-fi
+build_release
 
 step "3/8 start the node agent with its own CA"
 mkdir -p "$home"
@@ -215,15 +119,8 @@ REGISTRY
 mv "$home/registry.d/demo.yaml.part" "$home/registry.d/demo.yaml"
 "$lanyard" config check "$home/lanyard.yaml" >/dev/null || die "the configuration made by this script was refused; see above"
 
-setsid "$lanyard" agent --config "$home/lanyard.yaml" </dev/null >"$log" 2>&1 &
-agent_pid=$!
-printf '%s %s\n' "$agent_pid" "$(start_time "$agent_pid")" >"$pid_file"
-for _ in $(seq 200); do
-  alive "$pid_file" || die "the agent ended at once"
-  if "$lanyard" health --admin-socket "$admin_socket" >/dev/null 2>&1; then break; fi
-  sleep 0.05
-done
-"$lanyard" health --admin-socket "$admin_socket" | sed 's/^/   /' || die "the agent does not answer on $admin_socket"
+start_node_agent "$lanyard" "$home/lanyard.yaml" "$pid_file" "$log" "$admin_socket"
+read -r agent_pid _ <"$pid_file"
 
 step "4/8 two registered processes"
 say "an AI agent, $agent_id, and a tool, $tool_id:"
@@ -234,7 +131,7 @@ step "5/8 they fetch their identities; the agent calls the tool over mutual TLS,
 export SPIFFE_ENDPOINT_SOCKET=unix://$socket
 (in_place tool "$home/bin/lanyard-demo-tool" --peer-id "$agent_id" >"$home/tool.log" 2>&1) &
 tool_pid=$!
-printf '%s %s\n' "$tool_pid" "$(start_time "$tool_pid")" >"$home/tool.pid"
+note_pid "$home/tool.pid" "$tool_pid"
 address=
 for _ in $(seq 200); do
   address=$(sed -n 's/^tool: *listening on //p' "$home/tool.log")
