@@ -2,9 +2,10 @@
 # The Debian 12 packages that Lanyard needs, in one place, and how they get onto the machine.
 #
 #   deploy/packages.sh build          what the product is built with
+#   deploy/packages.sh demo           that, and what deploy/demo/mcp runs with
 #   deploy/packages.sh test           that, and what the tests run with
 #   deploy/packages.sh fuzz           that, and what the fuzz targets and clang-tidy are run with
-#   deploy/packages.sh list build|test|fuzz   only prints the names
+#   deploy/packages.sh list build|demo|test|fuzz   only prints the names
 #
 # As root, installs what is missing with apt-get. Without root, names exactly what is missing and ends with 1; where
 # nothing is missing it says nothing and ends with 0.
@@ -16,8 +17,9 @@ build_packages=(
   libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
   libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev
 )
+demo_packages=(python3 python3-venv)
 test_packages=(
-  git curl libgtest-dev libgmock-dev python3 python3-venv python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
+  git curl libgtest-dev libgmock-dev "${demo_packages[@]}" python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
@@ -54,9 +56,10 @@ case "${1-}" in
 esac
 case "${1-}" in
   build) wanted=("${build_packages[@]}") ;;
+  demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
   test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
   fuzz) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 if [ "$action" = list ]; then
   printf '%s\n' "${wanted[@]}"
