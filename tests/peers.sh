@@ -2,7 +2,7 @@
 # Other people's programs that the tests run Lanyard against, at fixed versions.
 #
 #   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec,
-#                             ghostunnel
+#                             ghostunnel, the MCP SDK
 #   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent
 #   tests/peers.sh where      makes nothing
 #
@@ -56,6 +56,18 @@ new_venv() {  # new_venv DIR: a fresh virtual environment of the system's Python
   /usr/bin/python3 -m venv "$1"
 }
 
+# python_part NAME REQUIREMENTS: the virtual environment $peers/NAME with what is pinned there.
+python_part() {
+  local stamp
+  stamp=$(stamp_of "$2")
+  if ! current "$1" "$stamp"; then
+    say "installing into the Python environment $1"
+    new_venv "$peers/$1"
+    with_retries "$peers/$1/bin/pip" install --quiet --disable-pip-version-check -r "$2" >&2
+    echo "$stamp" >"$peers/$1.stamp"
+  fi
+}
+
 go_new_enough() {
   local found
   found=$("$1" env GOVERSION 2>/dev/null) || return 1
@@ -95,14 +107,8 @@ mkdir -p "$peers/bin"
 exec 9>"$peers/lock"
 flock 9
 
-stamp=$(stamp_of "$here/conformance/python/requirements.txt")
-if ! current python "$stamp"; then
-  say "installing the Python clients"
-  new_venv "$peers/python"
-  with_retries "$peers/python/bin/pip" install --quiet --disable-pip-version-check \
-    -r "$here/conformance/python/requirements.txt" >&2
-  echo "$stamp" >"$peers/python.stamp"
-fi
+python_part python "$here/conformance/python/requirements.txt"
+python_part mcp "$here/../deploy/demo/mcp/requirements.txt"
 
 stamp=$(stamp_of "$here"/conformance/go/go.mod "$here"/conformance/go/go.sum "$here"/conformance/go/*.go)
 if ! current go-spiffe-peer "$stamp"; then

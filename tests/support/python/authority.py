@@ -1,9 +1,11 @@
-"""A certificate authority run by the openssl program, in a directory of its own: roots, intermediates, revocation lists."""
+"""A certificate authority run by the openssl program, in a directory of its own: roots, intermediates, leaves, revocation lists."""
 
 import subprocess
 
 CA_EXTENSIONS = ('basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\n'
                  'authorityKeyIdentifier=keyid\n')
+SVID_EXTENSIONS = ('basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n'
+                   'extendedKeyUsage=serverAuth,clientAuth\nauthorityKeyIdentifier=keyid\n')
 
 
 def openssl(*arguments, cwd=None):
@@ -25,21 +27,29 @@ class OpensslAuthority:
         return done.stdout
 
     def certify(self, name, issuer=None, subject=None):
-        """NAME.key (0600) and NAME.crt, signed by ISSUER.key or by itself."""
+        """NAME.key (0600) and NAME.crt of an authority, signed by ISSUER.key or by itself."""
+        return self._sign(name, issuer, CA_EXTENSIONS, subject or f'/O=Upstream/CN={name}', 30)
+
+    def issue(self, name, issuer, names, extensions=SVID_EXTENSIONS, days=1):
+        """The same of a leaf; `names` as in openssl's subjectAltName, empty for none. It has expired when `days` is negative."""
+        names = f'subjectAltName={names}\n' if names else ''
+        return self._sign(name, issuer, extensions + names, f'/O=Leaf/CN={name}', days)
+
+    def _sign(self, name, issuer, extensions, subject, days):
         self.serial += 1
-        (self.dir / f'{name}.ext').write_text(CA_EXTENSIONS, encoding='utf-8')
+        (self.dir / f'{name}.ext').write_text(extensions, encoding='utf-8')
         self.run('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', f'{name}.key')
         (self.dir / f'{name}.key').chmod(0o600)
-        self.run('req', '-new', '-key', f'{name}.key', '-subj', subject or f'/O=Upstream/CN={name}', '-out', f'{name}.csr')
+        self.run('req', '-new', '-key', f'{name}.key', '-subj', subject, '-out', f'{name}.csr')
         signer = ['-CA', f'{issuer}.crt', '-CAkey', f'{issuer}.key'] if issuer else ['-signkey', f'{name}.key']
-        self.run('x509', '-req', '-in', f'{name}.csr', *signer, '-set_serial', f'{self.serial:#x}', '-days', '30',
+        self.run('x509', '-req', '-in', f'{name}.csr', *signer, '-set_serial', f'{self.serial:#x}', '-days', days,
                  '-extfile', f'{name}.ext', '-out', f'{name}.crt')
         return self.dir / f'{name}.crt'
 
     def serial_of(self, name):
         return self.run('x509', '-in', f'{name}.crt', '-noout', '-serial').strip().split('=')[1]
 
-    def list_revoked(self, issuer, serials=()):
+    def list_revoked(self, issuer, serials=(), dates=('-crldays', 30)):
         """ISSUER.crl: these serial numbers (hex) are revoked. Replaced in one step."""
         rows = (f'R\t491231235959Z\t260101000000Z\t{serial}\tunknown\t/CN=revoked\n' for serial in serials)
         (self.dir / 'index').write_text(''.join(rows), encoding='utf-8')
@@ -49,5 +59,5 @@ class OpensslAuthority:
             '[ca]\ndefault_ca=c\n[c]\ndefault_md=sha256\nunique_subject=no\ndatabase=index\ncrlnumber=number\n'
             'crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n', encoding='utf-8')
         self.run('ca', '-gencrl', '-config', 'ca.conf', '-cert', f'{issuer}.crt', '-keyfile', f'{issuer}.key',
-                 '-crldays', '30', '-out', 'new.crl')
+                 *dates, '-out', 'new.crl')
         return (self.dir / 'new.crl').replace(self.dir / f'{issuer}.crl')
