@@ -1,5 +1,6 @@
 #include "workload_api/client/jwt_source.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "workload_api/client/fetched_tokens.h"
@@ -41,10 +42,9 @@ JwtSource::~JwtSource() {
 Status JwtSource::WaitReady(std::chrono::milliseconds timeout) const {
   const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
   if (feed == nullptr) return Closed();
-  const auto state =
-      feed->state().WaitUntil(std::chrono::steady_clock::now() + timeout, [this](const JwtFeed::State& now) {
-        return state_->feed.Read() == nullptr || now.bundles != nullptr || IsFinal(now.stream);
-      });
+  const auto state = feed->state().WaitFor(timeout, [this](const JwtFeed::State& now) {
+    return state_->feed.Read() == nullptr || now.bundles != nullptr || IsFinal(now.stream);
+  });
   if (state_->feed.Read() == nullptr) return Closed();
   return state->bundles != nullptr ? OkStatus() : state_->FromApi(Annotate(state->stream, "no JWT bundles"));
 }
@@ -54,7 +54,7 @@ Result<JwtSvid> JwtSource::Fetch(const std::vector<std::string>& audiences, cons
   if (feed == nullptr) return Closed();
   grpc::ClientContext context;
   PrepareCall(context);
-  context.set_deadline(std::chrono::system_clock::now() + options.timeout);
+  context.set_deadline(std::chrono::system_clock::now() + std::min(options.timeout, kLongestWait));
   JWTSVIDRequest request;
   for (const std::string& audience : audiences) request.add_audience(audience);
   if (options.id) request.set_spiffe_id(options.id->str());

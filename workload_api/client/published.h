@@ -3,6 +3,7 @@
 // Thread: any. Reading never waits; changes are made one at a time.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -12,6 +13,9 @@
 #include "workload_api/client/snapshot_cell.h"
 
 namespace lanyard {
+
+// Whoever says a longer one means "for ever", which no clock can say.
+inline constexpr std::chrono::milliseconds kLongestWait = std::chrono::hours(24) * 365;
 
 template <class State>
 class Published {
@@ -30,9 +34,10 @@ class Published {
     changed_.notify_all();
   }
 
-  // The first state of which `done` is true, or the newest when time is over.
+  // The first state of which `done` is true, or the newest after `timeout` (at most kLongestWait).
   template <class Done>
-  std::shared_ptr<const State> WaitUntil(std::chrono::steady_clock::time_point deadline, Done done) const {
+  std::shared_ptr<const State> WaitFor(std::chrono::milliseconds timeout, Done done) const {
+    const auto deadline = std::chrono::steady_clock::now() + std::min(timeout, kLongestWait);
     std::unique_lock lock(mutex_);
     std::shared_ptr<const State> state = cell_.Read();
     changed_.wait_until(lock, deadline, [&] {

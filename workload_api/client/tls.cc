@@ -59,14 +59,6 @@ bool Remember(SSL* connection, Result<SpiffeId> result) {
   return true;
 }
 
-Status Authorize(const Policy& policy, const SpiffeId& id) {
-  try {
-    return Annotate(policy.authorize(id), "peer {}", id.str());
-  } catch (...) {  // a user's function; OpenSSL's frames are below us
-    return Error(StatusCode::kPermissionDenied, "peer {}: the authorizer threw an exception", id.str());
-  }
-}
-
 Result<SpiffeId> Judge(X509_STORE_CTX* context, const Policy& policy) {
   // As presented: the leaf, and behind it everything else that the peer sent
   STACK_OF(X509)* presented = X509_STORE_CTX_get0_untrusted(context);
@@ -84,15 +76,24 @@ Result<SpiffeId> Judge(X509_STORE_CTX* context, const Policy& policy) {
   ASSIGN_OR_RETURN(const X509Source::SnapshotPtr snapshot, policy.source->Snapshot());
   ASSIGN_OR_RETURN(SpiffeId id, VerifyX509Svid(chain, snapshot->bundles, policy.wall_clock(), policy.peer_purpose,
                                                &snapshot->revocation));
-  const Status authorized = Authorize(policy, id);
-  if (!authorized.ok()) return Error(StatusCode::kPermissionDenied, "{}", Message(authorized));
+  const Status authorized = policy.authorize(id);
+  if (!authorized.ok()) return Error(StatusCode::kPermissionDenied, "peer {}: {}", id.str(), Message(authorized));
   return id;
+}
+
+// Authorizer and clock are a user's functions, and OpenSSL's frames are below us.
+Result<SpiffeId> JudgeOrRefuse(X509_STORE_CTX* context, const Policy& policy) {
+  try {
+    return Judge(context, policy);
+  } catch (...) {
+    return Error(StatusCode::kPermissionDenied, "verify peer: the authorizer or the clock threw an exception");
+  }
 }
 
 // Takes the place of OpenSSL's own verification; runs once in each handshake. Returns 1 to go on.
 int VerifyPeer(X509_STORE_CTX* context, void* policy) {
   auto* connection = static_cast<SSL*>(X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  Result<SpiffeId> outcome = Judge(context, *static_cast<const Policy*>(policy));
+  Result<SpiffeId> outcome = JudgeOrRefuse(context, *static_cast<const Policy*>(policy));
   const bool accepted = outcome.ok();
   X509_STORE_CTX_set_error(context, accepted ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
   if (!Remember(connection, std::move(outcome))) {

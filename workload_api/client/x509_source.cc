@@ -57,9 +57,8 @@ struct X509Source::State {
   Result<std::shared_ptr<const X509Feed::State>> Wait(std::chrono::milliseconds timeout, Done done) const {
     const std::shared_ptr<const X509Feed> following = feed.Read();
     if (following == nullptr) return Closed();
-    const auto state =
-        following->state().WaitUntil(std::chrono::steady_clock::now() + timeout,
-                                     [&](const X509Feed::State& now) { return feed.Read() == nullptr || done(now); });
+    const auto state = following->state().WaitFor(
+        timeout, [&](const X509Feed::State& now) { return feed.Read() == nullptr || done(now); });
     if (feed.Read() == nullptr) return Closed();
     return state;
   }
