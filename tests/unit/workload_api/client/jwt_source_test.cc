@@ -11,13 +11,13 @@ namespace {
 class JwtSourceTest : public ::testing::Test {
  protected:
   JwtSourceTest() {
-    api_.jwt = [this](const JWTSVIDRequest& request, JWTSVIDResponse& response) {
+    api_.AnswerJwt([this](const JWTSVIDRequest& request, JWTSVIDResponse& response) {
       const std::string id = request.spiffe_id().empty() ? "spiffe://example.org/agent" : request.spiffe_id();
       JWTSVID& svid = *response.add_svids();
       svid.set_spiffe_id(id);
       svid.set_svid(Token(id, {request.audience().begin(), request.audience().end()}));
       return grpc::Status::OK;
-    };
+    });
     SayKeys({Get(JwtAuthority::Create(key_.public_key()))});
   }
 
@@ -68,19 +68,19 @@ TEST_F(JwtSourceTest, ATokenOfAKeyThatLeftTheBundleDoesNotCountAnyMore) {
 }
 
 TEST_F(JwtSourceTest, ARefusalIsPassedOn) {
-  api_.jwt = [](const JWTSVIDRequest&, JWTSVIDResponse&) {
+  api_.AnswerJwt([](const JWTSVIDRequest&, JWTSVIDResponse&) {
     return grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "no identity issued");
-  };
+  });
   EXPECT_THAT(source_->Fetch({"a"}), FailsWith(StatusCode::kPermissionDenied, "fetch a JWT-SVID: no identity issued"));
 }
 
 TEST_F(JwtSourceTest, AnAnswerThatIsNotWhatWasAskedForIsNotUsed) {
-  api_.jwt = [this](const JWTSVIDRequest&, JWTSVIDResponse& response) {
+  api_.AnswerJwt([this](const JWTSVIDRequest&, JWTSVIDResponse& response) {
     JWTSVID& svid = *response.add_svids();
     svid.set_spiffe_id("spiffe://example.org/agent");
     svid.set_svid(Token("spiffe://example.org/agent", {"somebody-else"}));
     return grpc::Status::OK;
-  };
+  });
   EXPECT_THAT(source_->Fetch({"a"}), Refused("not for \"a\""));
   EXPECT_THAT(source_->Fetch({"somebody-else"}, {.id = Id("spiffe://example.org/tool")}),
               Refused("the answer is one of"));

@@ -9,6 +9,7 @@
 #include <grpcpp/server_context.h>
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -98,8 +99,11 @@ class WorkloadApiPeer final : public SpiffeWorkloadAPI::Service {
     return peers_.size();
   }
 
-  // What FetchJWTSVID answers.
-  std::function<grpc::Status(const JWTSVIDRequest&, JWTSVIDResponse&)> jwt;
+  using JwtAnswer = std::function<grpc::Status(const JWTSVIDRequest&, JWTSVIDResponse&)>;
+  void AnswerJwt(JwtAnswer answer) {
+    const std::lock_guard lock(mutex_);
+    jwt_answer_ = std::move(answer);
+  }
 
  private:
   grpc::Status FetchX509SVID(grpc::ServerContext* call, const X509SVIDRequest*,
@@ -115,7 +119,8 @@ class WorkloadApiPeer final : public SpiffeWorkloadAPI::Service {
     return Stream(call, *writer, &Said::jwt_bundles, &Said::jwt_status);
   }
   grpc::Status FetchJWTSVID(grpc::ServerContext*, const JWTSVIDRequest* request, JWTSVIDResponse* response) override {
-    return jwt(*request, *response);
+    const std::lock_guard lock(mutex_);
+    return jwt_answer_(*request, *response);
   }
 
   template <class Response>
@@ -142,6 +147,7 @@ class WorkloadApiPeer final : public SpiffeWorkloadAPI::Service {
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
   Said said_;
+  JwtAnswer jwt_answer_;
   int version_ = 0, calls_ = 0;
   std::set<std::string> peers_;
   std::unique_ptr<grpc::Server> server_;
