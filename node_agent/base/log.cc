@@ -6,6 +6,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "node_agent/base/printable.h"
+
 namespace lanyard {
 namespace {
 
@@ -21,21 +23,6 @@ spdlog::level::level_enum ToSpdlog(LogLevel level) {
       break;
   }
   return spdlog::level::err;
-}
-
-// A newline, an escape sequence or any other control byte would let a caller write lines of its own.
-std::string EscapeControls(std::string_view text) {
-  std::string escaped;
-  escaped.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      escaped += fmt::format("\\x{:02x}", byte);
-    } else {
-      escaped += c;
-    }
-  }
-  return escaped;
 }
 
 struct Logger {
@@ -115,7 +102,7 @@ void LogLine(LogLevel level, std::string_view text) {
     logger.out->log(ToSpdlog(level),
                     nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   } else {
-    logger.out->log(ToSpdlog(level), EscapeControls(text));
+    logger.out->log(ToSpdlog(level), Printable(text));
   }
 }
 

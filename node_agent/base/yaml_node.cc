@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "node_agent/base/duration.h"
+#include "node_agent/base/printable.h"
 #include "node_agent/base/yaml.h"
 #include "node_agent/base/yaml_data.h"
 
@@ -56,16 +57,7 @@ std::string_view KindName(YamlNode::Kind kind) {
 }
 
 Status FailAt(const SourcePosition& position, std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      line += fmt::format("\\x{:02x}", byte);
-    } else {
-      line += c;
-    }
-  }
-  return Error(StatusCode::kInvalidArgument, "{}: {}", position.str(), line);
+  return Error(StatusCode::kInvalidArgument, "{}: {}", position.str(), Printable(text));
 }
 
 std::optional<std::string_view> ClosestName(std::string_view written, std::span<const std::string_view> candidates) {
