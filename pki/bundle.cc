@@ -6,6 +6,7 @@
 #include <set>
 
 #include "pki/base64.h"
+#include "pki/jwk.h"
 #include "pki/jwk_set.h"
 #include "pki/strict_json.h"
 
@@ -55,7 +56,7 @@ Status ReadEntry(const nlohmann::json& entry, std::vector<Certificate>& x509, To
     ASSIGN_OR_RETURN(std::optional<Certificate> certificate, ReadCertificate(entry, *kty));
     if (certificate.has_value()) x509.push_back(*std::move(certificate));
   } else if (*use == kJwtUse || *use == kWitUse) {
-    ASSIGN_OR_RETURN(JwtAuthority authority, JwtAuthority::FromJwk(entry));
+    ASSIGN_OR_RETURN(JwtAuthority authority, AuthorityFromJwk(entry));
     (*use == kJwtUse ? tokens.jwt : tokens.wit).push_back(std::move(authority));
   }
   return OkStatus();
@@ -181,8 +182,10 @@ std::string Bundle::ToDocument() const {
     document["keys"].push_back(std::move(entry));
   }
   // JWT-SVID §6.1, WIT-SVID §6.1: use and kid are set
-  for (const JwtAuthority& authority : jwt_authorities()) document["keys"].push_back(authority.ToJwk(kJwtUse));
-  for (const JwtAuthority& authority : wit_authorities()) document["keys"].push_back(authority.ToJwk(kWitUse));
+  for (const JwtAuthority& authority : jwt_authorities())
+    document["keys"].push_back(AuthorityToJwk(authority, kJwtUse));
+  for (const JwtAuthority& authority : wit_authorities())
+    document["keys"].push_back(AuthorityToJwk(authority, kWitUse));
   if (state_->options.sequence_number.has_value()) document["spiffe_sequence"] = *state_->options.sequence_number;
   if (state_->options.refresh_hint.has_value()) document["spiffe_refresh_hint"] = state_->options.refresh_hint->count();
   return document.dump();

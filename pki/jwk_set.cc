@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "pki/jwk.h"
 #include "pki/wrong.h"
 
 namespace lanyard {
@@ -19,16 +20,31 @@ Result<std::optional<JwtAuthority>> ReadEntry(const nlohmann::json& entry, std::
     const std::string* said = StringMember(entry, "use");
     if (said == nullptr || (*said != use && *said != "sig")) return Wrong("its use is not {}", use);
   }
-  ASSIGN_OR_RETURN(JwtAuthority authority, JwtAuthority::FromJwk(entry));
+  ASSIGN_OR_RETURN(JwtAuthority authority, AuthorityFromJwk(entry));
   return std::optional<JwtAuthority>(std::move(authority));
 }
 
 }  // namespace
 
+Result<JwtAuthority> AuthorityFromJwk(const nlohmann::json& entry) {
+  const std::string* key_id = StringMember(entry, "kid");
+  if (key_id == nullptr) return Wrong("\"kid\" is missing or not a string");
+  ASSIGN_OR_RETURN(PublicKey key, PublicKeyFromJwk(entry));
+  return JwtAuthority::Create(*key_id, std::move(key));
+}
+
+nlohmann::ordered_json AuthorityToJwk(const JwtAuthority& authority, std::string_view use) {
+  nlohmann::ordered_json entry;
+  if (!use.empty()) entry["use"] = use;
+  entry["kid"] = authority.key_id();
+  authority.members().PutInto(entry);
+  return entry;
+}
+
 std::string WriteJwkSet(const std::vector<JwtAuthority>& authorities) {
   nlohmann::ordered_json document;
   document["keys"] = nlohmann::ordered_json::array();
-  for (const JwtAuthority& authority : authorities) document["keys"].push_back(authority.ToJwk(""));
+  for (const JwtAuthority& authority : authorities) document["keys"].push_back(AuthorityToJwk(authority, ""));
   return document.dump();
 }
 

@@ -2,7 +2,7 @@
 // the Workload API hand out for each trust domain.
 //
 // Without "use": its values in SPIFFE are SPIFFE's own, and libraries for JWTs skip keys whose use they do not know.
-// Bundle documents, whose entries have it, are read and written by Bundle.
+// Bundle documents, whose entries have it, are read and written by Bundle, entry by entry as here.
 //
 // Thread: any.
 #pragma once
@@ -23,6 +23,11 @@ inline constexpr std::string_view kJwtUse = "jwt-svid", kWitUse = "wit-svid";
 
 // Of key sets and of bundle documents.
 inline constexpr JsonLimits kJwkSetLimits{.bytes = std::size_t{4} * 1024 * 1024, .depth = 16};
+
+// One entry. InvalidArgument when it has no key ID or no key.
+Result<JwtAuthority> AuthorityFromJwk(const nlohmann::json& entry);
+// With "use" if `use` is not empty.
+nlohmann::ordered_json AuthorityToJwk(const JwtAuthority& authority, std::string_view use);
 
 // The same keys always give the same bytes.
 std::string WriteJwkSet(const std::vector<JwtAuthority>& authorities);

@@ -1,8 +1,8 @@
 #include "pki/jwt_authority.h"
 
-#include <nlohmann/json.hpp>
 #include <utility>
 
+#include "pki/jwk.h"
 #include "pki/strict_json.h"
 
 namespace lanyard {
@@ -19,7 +19,8 @@ Result<JwtAuthority> JwtAuthority::Create(std::string key_id, PublicKey key, std
   }
   RETURN_IF_ERROR(JwkKindOf(key).status());
   ASSIGN_OR_RETURN(JwkMembers members, JwkMembersOf(key));
-  return JwtAuthority(std::move(key_id), std::move(key), std::move(members), not_after);
+  return JwtAuthority(std::move(key_id), std::move(key), std::make_shared<const JwkMembers>(std::move(members)),
+                      not_after);
 }
 
 Result<JwtAuthority> JwtAuthority::Create(PublicKey key, std::optional<TimePoint> not_after) {
@@ -28,19 +29,8 @@ Result<JwtAuthority> JwtAuthority::Create(PublicKey key, std::optional<TimePoint
   return Create(std::move(key_id), std::move(key), not_after);
 }
 
-Result<JwtAuthority> JwtAuthority::FromJwk(const nlohmann::json& entry) {
-  const std::string* key_id = StringMember(entry, "kid");
-  if (key_id == nullptr) return Error(StatusCode::kInvalidArgument, "\"kid\" is missing or not a string");
-  ASSIGN_OR_RETURN(PublicKey key, PublicKeyFromJwk(entry));
-  return Create(*key_id, std::move(key));
-}
-
-nlohmann::ordered_json JwtAuthority::ToJwk(std::string_view use) const {
-  nlohmann::ordered_json entry;
-  if (!use.empty()) entry["use"] = use;
-  entry["kid"] = key_id_;
-  members_.PutInto(entry);
-  return entry;
+bool operator==(const JwtAuthority& a, const JwtAuthority& b) {
+  return a.key_id_ == b.key_id_ && *a.members_ == *b.members_ && a.not_after_ == b.not_after_;
 }
 
 }  // namespace lanyard

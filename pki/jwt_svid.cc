@@ -8,6 +8,7 @@
 #include "pki/jws.h"
 #include "pki/strict_json.h"
 #include "pki/token_claims.h"
+#include "pki/token_signer.h"
 #include "pki/wrong.h"
 
 namespace lanyard {

@@ -16,9 +16,10 @@
 #include "node_agent/base/status.h"
 #include "pki/bundle.h"
 #include "pki/spiffe_id.h"
-#include "pki/token_signer.h"
 
 namespace lanyard {
+
+class TokenSigner;  // pki/token_signer.h
 
 // How far another's clock may be ahead of ours when it says "not before" or "issued at". For "exp" there is no leeway.
 inline constexpr std::chrono::seconds kTokenLeeway{60};

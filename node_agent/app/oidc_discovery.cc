@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "node_agent/app/config_oidc.h"
+#include "pki/jwk_set.h"
 #include "pki/jws_algorithm.h"
 
 namespace lanyard {
@@ -44,7 +45,7 @@ void OidcDiscovery::Show(const Bundle& bundle) {
   Json key_set, configuration;
   std::set<std::string> algorithms;
   for (const JwtAuthority& authority : bundle.jwt_authorities()) {
-    Json key = authority.ToJwk("sig");
+    Json key = AuthorityToJwk(authority, "sig");
     const std::string_view algorithm = AlgorithmOf(authority.key());
     key["alg"] = algorithm;
     key_set["keys"].push_back(std::move(key));

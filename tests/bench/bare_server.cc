@@ -29,6 +29,7 @@
 #include "pki/issuer.h"
 #include "pki/jwt_svid.h"
 #include "pki/root.h"
+#include "pki/token_signer.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
 namespace lanyard::bench {

@@ -18,6 +18,7 @@
 #include "pki/issuer.h"
 #include "pki/jwt_svid.h"
 #include "pki/root.h"
+#include "pki/token_signer.h"
 #include "pki/verifier.h"
 
 namespace lanyard {

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "pki/jwk_set.h"
 #include "pki/jws_algorithm.h"
-#include "pki/jwt_authority.h"
 #include "pki/strict_json.h"
 #include "tests/fuzz/fuzzing.h"
 
@@ -15,16 +15,16 @@ namespace {
 constexpr JsonLimits kLimits{.bytes = 65536};
 
 void CheckAuthority(const nlohmann::json& jwk, const PublicKey& key) {
-  const auto authority = JwtAuthority::FromJwk(jwk);
+  const auto authority = AuthorityFromJwk(jwk);
   if (!authority.ok()) {
     RequireTold(authority.status(), StatusCode::kInvalidArgument);
     const std::string* key_id = StringMember(jwk, "kid");
     return Require(key_id == nullptr || key_id->empty() || key_id->size() > 1024);
   }
   Require(authority->key().SameAs(key) && authority->key_id() == *StringMember(jwk, "kid"));
-  const auto written = ParseJsonObject(authority->ToJwk("jwt-svid").dump(), kLimits);
+  const auto written = ParseJsonObject(AuthorityToJwk(*authority, "jwt-svid").dump(), kLimits);
   Require(written.ok() && *StringMember(*written, "use") == "jwt-svid");
-  const auto again = JwtAuthority::FromJwk(*written);
+  const auto again = AuthorityFromJwk(*written);
   Require(again.ok() && *again == *authority);
 }
 
@@ -32,7 +32,7 @@ void CheckJwk(const nlohmann::json& jwk) {
   const auto key = PublicKeyFromJwk(jwk);
   if (!key.ok()) {
     RequireTold(key.status(), StatusCode::kInvalidArgument);
-    return Require(!JwtAuthority::FromJwk(jwk).ok());
+    return Require(!AuthorityFromJwk(jwk).ok());
   }
   Require(!jwk.contains("d"));
   const auto members = JwkMembersOf(*key);

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "pki/jws.h"
+#include "pki/token_signer.h"
 #include "tests/unit/pki/token_testing.h"
 #include "tests/unit/pki/token_vectors.h"
 
