@@ -210,6 +210,7 @@ Methods AdminMethods(AdminServices& services) {
       [&services](const admin::v1::ListEntriesRequest& request, Call& call) { ListEntries(services, request, call); });
   methods[prefix + "ShowEntry"] = Unary<admin::v1::ShowEntryRequest>(
       [&services](const admin::v1::ShowEntryRequest& request, Call& call) { ShowEntry(services, request, call); });
+  methods[prefix + "AttestProcess"] = [&services](Call& call) { return MakeAttestProcess(call, services.attest); };
   methods[prefix + "TailAudit"] = [&services](Call& call) { return MakeAuditTail(call, services.audit); };
   // Monitoring asks all the time: what only looks must not eat the space that is kept for what changes something.
   for (auto& [name, factory] : methods) factory = OnRecord(services, AuditSpace::kNormal, std::move(factory));

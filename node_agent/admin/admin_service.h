@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "node_agent/admin/attest_process.h"
 #include "node_agent/audit/audit_log.h"
 #include "node_agent/base/health.h"
 #include "node_agent/identity/ca_keeper.h"
@@ -41,6 +42,7 @@ struct AdminServices {
   CaKeeper& ca;
   const RegistryStore& registry;
   AuditLog& audit;
+  AttestServices attest;
 };
 
 Methods AdminMethods(AdminServices& services);

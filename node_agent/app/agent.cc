@@ -82,7 +82,11 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
              .uptime = [this] { return std::chrono::duration_cast<std::chrono::seconds>(clock_.MonoNow() - started_); },
              .ca = *ca_,
              .registry = *registry_,
-             .audit = *audit_},
+             .audit = *audit_,
+             .attest = {.attestors = attestors_,
+                        .registry = *registry_,
+                        .clock = clock,
+                        .timeout = config_.limits.attestation_timeout}},
       loop_delay_(clock) {
   crls_->OnChange([this] { hub_.NotifyCrls(); });
   registry_->OnChange([this] {

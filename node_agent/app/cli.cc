@@ -97,6 +97,7 @@ int RunCommandLine(std::vector<std::string> arguments, const Console& console) {
   AddWatchVerb(root, chosen);
   AddExecVerb(root, chosen, TakeCommand(arguments));
   AddRegistryVerbs(root, chosen);
+  AddAttestVerb(root, chosen);
   AddAuditVerbs(root, chosen);
   AddHealthVerb(root, chosen);
   AddLogLevelVerb(root, chosen);

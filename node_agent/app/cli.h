@@ -54,6 +54,7 @@ void AddValidateVerbs(CLI::App& root, Verb& chosen);
 void AddWatchVerb(CLI::App& root, Verb& chosen);
 void AddExecVerb(CLI::App& root, Verb& chosen, std::vector<std::string> command);
 void AddRegistryVerbs(CLI::App& root, Verb& chosen);
+void AddAttestVerb(CLI::App& root, Verb& chosen);
 void AddAuditVerbs(CLI::App& root, Verb& chosen);
 void AddHealthVerb(CLI::App& root, Verb& chosen);
 void AddLogLevelVerb(CLI::App& root, Verb& chosen);

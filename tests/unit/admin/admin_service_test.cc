@@ -1,9 +1,12 @@
 #include "node_agent/admin/admin_service.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <limits>
 
+#include "attestors/unix_attestor.h"
 #include "node_agent/admin/proto/admin.pb.h"
 #include "node_agent/base/log.h"
 #include "tests/support/fake_call.h"
@@ -26,6 +29,12 @@ constexpr char kEntries[] = R"(entries:
     selectors: ["unix:uid:1001"]
 )";
 
+std::vector<std::unique_ptr<Attestor>> UnixAlone(HostTools& tools) {
+  std::vector<std::unique_ptr<Attestor>> attestors;
+  attestors.push_back(MakeUnixAttestor({.executable = false}, tools));
+  return attestors;
+}
+
 class AdminServiceTest : public testing::Test {
  protected:
   AdminServiceTest() {
@@ -36,13 +45,15 @@ class AdminServiceTest : public testing::Test {
             .value();
     lock_ = std::make_unique<DataDirLock>(DataDirLock::Acquire(directory_.path() + "/data").value());
     ca_ = MakeEmbeddedCa({.trust_domain = domain}, *lock_, loop_, clock_).value();
-    services_.reset(
-        new AdminServices{.facts = {.version = "1.2.3", .trust_domain = "example.org", .environment = "staging"},
-                          .findings = [this] { return findings_; },
-                          .uptime = [] { return std::chrono::seconds(77); },
-                          .ca = *ca_,
-                          .registry = *registry_,
-                          .audit = audit_});
+    services_.reset(new AdminServices{
+        .facts = {.version = "1.2.3", .trust_domain = "example.org", .environment = "staging"},
+        .findings = [this] { return findings_; },
+        .uptime = [] { return std::chrono::seconds(77); },
+        .ca = *ca_,
+        .registry = *registry_,
+        .audit = audit_,
+        .attest =
+            {.attestors = attestors_, .registry = *registry_, .clock = clock_, .timeout = std::chrono::seconds(5)}});
     methods_ = AdminMethods(*services_);
   }
 
@@ -64,6 +75,8 @@ class AdminServiceTest : public testing::Test {
   std::unique_ptr<CaKeeper> ca_;
   std::vector<HealthFinding> findings_;
   FakeAuditLog audit_{loop_};
+  HostTools tools_{loop_, clock_};
+  AttestorSet attestors_{loop_, clock_, UnixAlone(tools_)};
   std::unique_ptr<AdminServices> services_;
   Methods methods_;
 };
@@ -143,6 +156,7 @@ TEST_F(AdminServiceTest, EveryCallIsOnRecordWithWhoMadeIt) {
   Ask("ShowEntry", admin::v1::ShowEntryRequest());
   Ask("SetLogLevel", admin::v1::SetLogLevelRequest());
   Ask("TailAudit", admin::v1::TailAuditRequest());
+  Ask("AttestProcess", admin::v1::AttestProcessRequest());
   Ask("RotateCa", admin::v1::RotateCaRequest());
   std::vector<std::string> actions;
   for (const AuditRecord& record : audit_.Of(AuditKind::kAdmin)) {
@@ -152,7 +166,7 @@ TEST_F(AdminServiceTest, EveryCallIsOnRecordWithWhoMadeIt) {
     EXPECT_EQ(record.decision, AuditDecision::kAllow);
   }
   EXPECT_EQ(actions, (std::vector<std::string>{"GetHealth", "ShowCa", "ListEntries", "ShowEntry", "SetLogLevel",
-                                               "TailAudit", "RotateCa"}));
+                                               "TailAudit", "AttestProcess", "RotateCa"}));
   EXPECT_EQ(methods_.size(), actions.size()) << "a method that this test does not call";
 }
 
@@ -219,6 +233,50 @@ TEST_F(AdminServiceTest, RefusesToShowMoreRecordsThanItWouldHold) {
   admin::v1::TailAuditRequest request;
   request.set_lines(10'001);
   EXPECT_EQ(Ask("TailAudit", request)->status->code(), StatusCode::kInvalidArgument);
+}
+
+admin::v1::AttestProcessRequest Attest(pid_t pid) {
+  admin::v1::AttestProcessRequest request;
+  request.set_pid(pid);
+  return request;
+}
+
+TEST_F(AdminServiceTest, SaysWhatAProcessEarnsAndWhatItNearlyEarns) {
+  const std::string uid = std::to_string(geteuid());
+  std::ofstream(directory_.path() + "/entries.yaml")
+      << "entries:\n"
+         "  - {spiffe_id: spiffe://example.org/far, selectors: [\"unix:uid:" +
+             uid +
+             "\", \"docker:label:a:b\", \"systemd:id:x.service\"]}\n"
+             "  - {spiffe_id: spiffe://example.org/near, selectors: [\"unix:uid:" +
+             uid +
+             "\", \"systemd:id:x.service\"]}\n"
+             "  - {spiffe_id: spiffe://example.org/other, selectors: [\"unix:uid:4242424\"]}\n"
+             "  - {spiffe_id: spiffe://example.org/me, selectors: [\"unix:uid:" +
+             uid + "\"]}\n";
+  registry_->Reload();
+  ASSERT_TRUE(RunUntil(loop_, [&] { return registry_->registry()->size() == 4; }));
+
+  const auto answer = Ask("AttestProcess", Attest(getpid()))->Last<admin::v1::AttestProcessResponse>();
+  EXPECT_EQ(answer.uid(), geteuid());
+  ASSERT_EQ(answer.attestors_size(), 1);
+  EXPECT_EQ(answer.attestors(0).type(), "unix");
+  EXPECT_EQ(answer.attestors(0).selectors(), static_cast<uint32_t>(answer.selectors_size()));
+  EXPECT_THAT(answer.selectors(), testing::Contains("unix:uid:" + uid));
+  ASSERT_EQ(answer.entries_size(), 3);
+  EXPECT_EQ(answer.entries(0).entry().spiffe_id(), "spiffe://example.org/me");
+  EXPECT_EQ(answer.entries(0).verdict(), admin::v1::VERDICT_EARNED);
+  EXPECT_EQ(answer.entries(1).entry().spiffe_id(), "spiffe://example.org/near");
+  EXPECT_EQ(answer.entries(1).verdict(), admin::v1::VERDICT_NOT_EARNED);
+  EXPECT_EQ(answer.entries(1).why(), "1 of 2 selectors; missing systemd:id:x.service");
+  EXPECT_EQ(answer.entries(2).why(), "1 of 3 selectors; missing docker:label:a:b systemd:id:x.service");
+}
+
+TEST_F(AdminServiceTest, AProcessThatIsNotThereIsNotAttested) {
+  EXPECT_EQ(Ask("AttestProcess", Attest(0))->status->code(), StatusCode::kInvalidArgument);
+  const auto call = Ask("AttestProcess", Attest(std::numeric_limits<pid_t>::max()));
+  EXPECT_EQ(call->status->code(), StatusCode::kNotFound);
+  EXPECT_NE(Message(*call->status).find("attest pid 2147483647"), std::string_view::npos);
 }
 
 }  // namespace
