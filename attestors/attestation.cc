@@ -138,6 +138,7 @@ std::unique_ptr<Attestation> AttestorSet::Attest(const PeerProcess& peer, Deadli
 
 std::vector<std::string_view> AttestorSet::types() const {
   std::vector<std::string_view> types;
+  types.reserve(attestors_.size());
   for (const auto& attestor : attestors_) types.push_back(attestor->type());
   return types;
 }
