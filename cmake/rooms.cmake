@@ -1,11 +1,12 @@
 # lanyard_room(NAME SOURCES … ROOMS … LIBRARIES …): one static library lanyard_NAME of a room.
 # ROOMS are the rooms of ours that it may include from, LIBRARIES third-party targets; both are public, since headers name them.
+# What stands in $<BUILD_INTERFACE:…> is not for the users of an installed room (cmake/client_package.cmake).
 function(lanyard_room name)
   cmake_parse_arguments(ARG "" "" "SOURCES;ROOMS;LIBRARIES" ${ARGN})
   add_library(lanyard_${name} STATIC ${ARG_SOURCES})
   list(TRANSFORM ARG_ROOMS PREPEND lanyard_)
-  target_link_libraries(lanyard_${name} PUBLIC ${ARG_ROOMS} ${ARG_LIBRARIES} PRIVATE lanyard_flags)
-  target_include_directories(lanyard_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+  target_link_libraries(lanyard_${name} PUBLIC ${ARG_ROOMS} ${ARG_LIBRARIES} PRIVATE $<BUILD_INTERFACE:lanyard_flags>)
+  target_include_directories(lanyard_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
 endfunction()
 
 # lanyard_executable(NAME SOURCES … ROOMS … LIBRARIES …): a program.
@@ -41,7 +42,7 @@ function(lanyard_protos name)
     list(APPEND generated ${outputs})
   endforeach()
   add_library(lanyard_${name} STATIC ${generated})
-  target_include_directories(lanyard_${name} SYSTEM PUBLIC ${PROJECT_BINARY_DIR}/proto)
+  target_include_directories(lanyard_${name} SYSTEM PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/proto>)
   target_link_libraries(lanyard_${name} PUBLIC protobuf::libprotobuf)
   if(ARG_SERVICES)
     target_link_libraries(lanyard_${name} PUBLIC gRPC::grpc++)

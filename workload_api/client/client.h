@@ -1,4 +1,5 @@
 // The whole library: X.509 and JWT sources, TLS contexts, authorizers. What each does is said in its own header.
+// Programs of others include this as <lanyard/client.h>, by docs/CLIENTS.md.
 //
 // The macros that the headers bring with them end here, so that a program may have its own of the same names.
 #pragma once

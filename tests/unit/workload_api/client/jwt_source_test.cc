@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "pki/jwk_set.h"
+#include "pki/token_signer.h"
 #include "tests/unit/workload_api/client/workload_api_peer.h"
 
 namespace lanyard::testing {

@@ -1,0 +1,20 @@
+# Installs the client library's headers: whatever the umbrella includes, from header to header, by their paths in this
+# repository below include/lanyard, and the umbrella as <lanyard/client.h>. Runs when the library is installed.
+get_filename_component(root ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
+set(include_dir ${CMAKE_INSTALL_PREFIX}/include/lanyard)
+set(umbrella workload_api/client/client.h)
+
+set(installed)
+set(waiting ${umbrella})
+while(waiting)
+  list(POP_FRONT waiting header)
+  list(APPEND installed ${header})
+  get_filename_component(directory ${header} DIRECTORY)
+  file(INSTALL ${root}/${header} DESTINATION ${include_dir}/${directory})
+  file(STRINGS ${root}/${header} included REGEX "^#include \"")
+  list(TRANSFORM included REPLACE "^#include \"(.*)\"" "\\1")
+  list(APPEND waiting ${included})
+  list(REMOVE_DUPLICATES waiting)
+  list(REMOVE_ITEM waiting ${installed})
+endwhile()
+file(INSTALL ${root}/${umbrella} DESTINATION ${include_dir})
