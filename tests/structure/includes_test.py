@@ -37,7 +37,7 @@ ROOMS = {
 FENCES = [
     (r'uv\.h', [BASE + '/', RPC + '/listener.*', RPC + '/peer_socket.*']),
     (r'(grpc|grpcpp|grpc\+\+)/.*', [RPC + '/', 'workload_api/', 'node_agent/admin/', 'node_agent/app/']),
-    (r'openssl/.*', [PKI + '/', 'workload_api/client/tls.cc', 'deploy/demo/']),
+    (r'openssl/.*', [PKI + '/', 'workload_api/client/tls.cc', 'workload_api/client/examples/', 'deploy/demo/']),
     (r'yaml-cpp/.*', [BASE + '/yaml.*']),
     (r'spdlog/.*', [BASE + '/']),
     (r'sqlite3\.h', ['node_agent/state/']),
