@@ -21,8 +21,8 @@ struct X509Identity {
 struct X509Snapshot {
   std::vector<X509Identity> identities;  // the first is the default; none: the agent took them back
   BundleSet bundles;                     // of this trust domain and of federated ones
-  RevocationLists revocation;            // revocation.Covers(trust_domain) says whether SVIDs of it are checked
-  std::uint64_t version = 0;             // rises with each snapshot of a client, from 1
+  RevocationLists revocation;
+  std::uint64_t version = 0;  // rises with each snapshot of a client, from 1
 };
 
 }  // namespace lanyard

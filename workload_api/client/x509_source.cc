@@ -102,6 +102,11 @@ Result<X509Source::SnapshotPtr> X509Source::Snapshot() const {
   return state->snapshot;
 }
 
+bool X509Source::ChecksRevocation(const TrustDomain& trust_domain) const {
+  const Result<SnapshotPtr> snapshot = Snapshot();
+  return snapshot.ok() && (*snapshot)->revocation.Covers(trust_domain);
+}
+
 Result<X509Source::SnapshotPtr> X509Source::WaitNewer(std::uint64_t version, std::chrono::milliseconds timeout) const {
   const auto newer = [version](const X509Feed::State& now) {
     return now.snapshot != nullptr && now.snapshot->version > version;

@@ -54,6 +54,9 @@ class X509Source {
   Result<X509Svid> Svid() const;
   // All that is known. Without identities when the agent took them back.
   Result<SnapshotPtr> Snapshot() const;
+  // Whether SVIDs of this trust domain are checked for revocation: from the first list of it on. False, too, while
+  // nothing is known.
+  bool ChecksRevocation(const TrustDomain& trust_domain) const;
   // The first snapshot after the one with this version (0: any). DeadlineExceeded when none came within `timeout`.
   Result<SnapshotPtr> WaitNewer(std::uint64_t version, std::chrono::milliseconds timeout) const;
 

@@ -44,7 +44,7 @@ TEST_F(X509SourceTest, IsTheFirstIdentityAndKnowsTheBundles) {
   const auto snapshot = Get(source->Snapshot());
   EXPECT_EQ(snapshot->identities.size(), 2U);
   EXPECT_EQ(snapshot->bundles.all().size(), 2U);
-  EXPECT_FALSE(snapshot->revocation.Covers(Td()));
+  EXPECT_FALSE(source->ChecksRevocation(Td()));
   EXPECT_TRUE(source->Connection().ok());
 }
 
