@@ -15,7 +15,7 @@ function(lanyard_python_tests label)
     foreach(name ${names})
       add_test(NAME ${name} COMMAND ${Python3_EXECUTABLE} ${support}/run_test.py ${path} ${name})
       set_tests_properties(${name} PROPERTIES
-        LABELS ${label} TIMEOUT 180 SKIP_RETURN_CODE 77
+        LABELS ${label} TIMEOUT 300 SKIP_RETURN_CODE 77
         ENVIRONMENT "LANYARD_BUILD=${PROJECT_BINARY_DIR};LANYARD_SANITIZE=${LANYARD_SANITIZE}")
       if(ARG_SERIAL)
         set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
