@@ -172,4 +172,15 @@ Result<SpiffeId> PeerId(const ssl_st* connection) {
   return *outcome;
 }
 
+Status ConnectionError(const ssl_st* connection, std::string_view attempted) {
+  const Result<SpiffeId> peer = PeerId(connection);
+  if (!peer.ok() && peer.status().code() != StatusCode::kFailedPrecondition)
+    return Annotate(peer.status(), "{}", attempted);
+  const unsigned long code = ERR_get_error();  // NOLINT(google-runtime-int): OpenSSL's type
+  ERR_clear_error();
+  const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
+  return Error(StatusCode::kUnauthenticated, "{}: {}", attempted,
+               reason != nullptr ? reason : "the other side closed the connection");
+}
+
 }  // namespace lanyard

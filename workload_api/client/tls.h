@@ -18,6 +18,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "node_agent/base/status.h"
 #include "pki/spiffe_id.h"
@@ -62,5 +63,10 @@ class TlsContext {
 // Unauthenticated, InvalidArgument or PermissionDenied of the peer's certificate, or what the source says when there is
 // no identity to show. FailedPrecondition while the handshake has not come that far.
 Result<SpiffeId> PeerId(const ssl_st* connection);
+
+// Why `attempted`, a handshake or a read or write after it, has failed on a connection made from a TlsContext: what
+// PeerId() says where this side refused, else Unauthenticated with the first reason in OpenSSL's error queue, which is
+// emptied, or that the other side closed the connection. On the thread of the call that failed, right after it.
+Status ConnectionError(const ssl_st* connection, std::string_view attempted);
 
 }  // namespace lanyard

@@ -34,19 +34,6 @@ sockaddr* Generic(sockaddr_in* address) {
   return reinterpret_cast<sockaddr*>(address);
 }
 
-// Why the last call on `ssl` failed: the verifier's own words where it refused the peer.
-Status TlsError(const SSL* ssl, std::string_view what) {
-  const Result<SpiffeId> peer = PeerId(ssl);
-  if (!peer.ok() && peer.status().code() != StatusCode::kFailedPrecondition) {
-    return Annotate(peer.status(), "{}", what);
-  }
-  const unsigned long code = ERR_get_error();  // NOLINT(google-runtime-int): OpenSSL's type
-  ERR_clear_error();
-  const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
-  return Error(StatusCode::kUnauthenticated, "{}: {}", what,
-               reason != nullptr ? reason : "the other side closed the connection");
-}
-
 }  // namespace
 
 Result<UniqueFd> Listen(const std::string& address) {
@@ -102,7 +89,7 @@ Result<TlsConnection> TlsConnection::Handshake(const TlsContext& context, Unique
     return Error(StatusCode::kInternal, "prepare a TLS connection: out of memory");
   }
   const int done = role == TlsRole::kServer ? SSL_accept(ssl.get()) : SSL_connect(ssl.get());
-  if (done != 1) return TlsError(ssl.get(), "TLS handshake");
+  if (done != 1) return ConnectionError(ssl.get(), "TLS handshake");
   ASSIGN_OR_RETURN(SpiffeId peer, PeerId(ssl.get()));
   return TlsConnection(std::move(socket), std::move(ssl), std::move(peer));
 }
@@ -114,7 +101,8 @@ TlsConnection::~TlsConnection() {
 Status TlsConnection::WriteLine(std::string_view line) {
   const std::string text = fmt::format("{}\n", line);
   ERR_clear_error();
-  if (SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size())) <= 0) return TlsError(ssl_.get(), "send");
+  if (SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size())) <= 0)
+    return ConnectionError(ssl_.get(), "send");
   return OkStatus();
 }
 
@@ -123,7 +111,7 @@ Result<std::string> TlsConnection::ReadLine() {
   char byte = 0;
   while (line.size() < kMaxLine) {
     ERR_clear_error();
-    if (SSL_read(ssl_.get(), &byte, 1) <= 0) return TlsError(ssl_.get(), "receive");
+    if (SSL_read(ssl_.get(), &byte, 1) <= 0) return ConnectionError(ssl_.get(), "receive");
     if (byte == '\n') return line;
     line.push_back(byte);
   }

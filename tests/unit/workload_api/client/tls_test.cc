@@ -221,6 +221,24 @@ TEST_F(TlsTest, WithoutAnIdentityEveryHandshakeFailsAndSaysWhy) {
   EXPECT_THAT(PeerId(closed.server.get()), FailsWith(StatusCode::kFailedPrecondition, "closed"));
 }
 
+TEST_F(TlsTest, TheErrorOfAConnectionIsTheVerifiersReasonOnOneSideAndTheAlertOnTheOther) {
+  const TlsContext server = Context(TlsRole::kServer, tool_, AuthorizeMemberOf(Td("other.org")));
+  const TlsContext client = Context(TlsRole::kClient, agent_, Anybody());
+  Connection connection(client.native(), server.native());
+  SSL_do_handshake(connection.client.get());
+  SSL_do_handshake(connection.server.get());
+  ASSERT_EQ(SSL_do_handshake(connection.client.get()), 1);  // done, before the server has seen the certificate
+  ASSERT_NE(SSL_do_handshake(connection.server.get()), 1);
+  EXPECT_THAT(ConnectionError(connection.server.get(), "TLS handshake"),
+              FailsWith(StatusCode::kPermissionDenied, "TLS handshake: peer spiffe://example.org/agent"));
+  ERR_clear_error();
+  char byte = 0;
+  ASSERT_LE(SSL_read(connection.client.get(), &byte, 1), 0);
+  EXPECT_THAT(ConnectionError(connection.client.get(), "receive"),
+              FailsWith(StatusCode::kUnauthenticated, "receive: "));
+  EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
 TEST_F(TlsTest, AnAuthorizerThatThrowsRefuses) {
   const TlsContext server = Context(TlsRole::kServer, tool_, [](const SpiffeId&) -> Status { throw 1; });
   const TlsContext client = Context(TlsRole::kClient, agent_, Anybody());
