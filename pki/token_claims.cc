@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "pki/hex.h"
@@ -14,6 +15,8 @@ namespace {
 
 constexpr JsonLimits kClaimsLimits{.bytes = kMaxTokenBytes, .depth = 16};
 constexpr double kLastSecond = 253402300799;  // of the year 9999
+// Our clock's nanoseconds end in 2262: later dates become that end, as in certificates.
+constexpr auto kEndOfOurClock = std::chrono::floor<std::chrono::seconds>(TokenTime::max().time_since_epoch());
 
 }  // namespace
 
@@ -24,7 +27,8 @@ Result<std::optional<TokenTime>> DateClaim(const nlohmann::json& claims, const c
   const auto value = found->get<double>();  // exact for every whole second that passes the next line
   if (!(0 <= value && value <= kLastSecond)) return Wrong("\"{}\" is not a time from 1970 to 9999", name);
   const double whole = rounding == Rounding::kDown ? std::floor(value) : std::ceil(value);
-  return std::optional<TokenTime>(TokenTime(std::chrono::seconds(static_cast<std::int64_t>(whole))));
+  return std::optional<TokenTime>(
+      TokenTime(std::min(std::chrono::seconds(static_cast<std::int64_t>(whole)), kEndOfOurClock)));
 }
 
 Result<nlohmann::json> ReadClaims(const Jws& jws) {

@@ -46,7 +46,8 @@ void CheckProfile(const JwtSvid& svid, std::string_view token) {
   const double expires = claims.at("exp").get<double>();
   const auto seconds =
       static_cast<double>(std::chrono::floor<std::chrono::seconds>(svid.expires()).time_since_epoch().count());
-  Require(seconds <= expires && expires < seconds + 1);
+  constexpr double kEndOfOurClock = 9'000'000'000;  // a later date is read as that end
+  Require((seconds <= expires && expires < seconds + 1) || (expires > kEndOfOurClock && seconds > kEndOfOurClock));
 }
 
 void CheckToken(std::string_view token) {

@@ -58,6 +58,13 @@ class JwtSvidTest : public ::testing::Test {
   BundleSet bundles_;
 };
 
+TEST_F(JwtSvidTest, DatesBeyondTheEndOfOurClockAreFarInTheFuture) {
+  constexpr std::int64_t kYear7570 = 176722560600;
+  EXPECT_TRUE(WithClaim("exp", kYear7570).ok());
+  EXPECT_THAT(WithClaim("iat", kYear7570), FailsWith(kUnauthenticated, "it is from the future"));
+  EXPECT_THAT(WithClaim("nbf", kYear7570), FailsWith(kUnauthenticated, "it is not valid yet"));
+}
+
 TEST_F(JwtSvidTest, AcceptsTokensOfAnotherProgramWithEveryAlgorithm) {
   for (const TokenVector& vector : kTokenVectors) {
     Trust({Get(JwtAuthority::Create("other", KeyFromJwk(vector.jwk)))});
