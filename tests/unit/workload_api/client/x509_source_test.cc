@@ -1,5 +1,6 @@
 #include "workload_api/client/x509_source.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -12,6 +13,31 @@ namespace lanyard::testing {
 namespace {
 
 using ::testing::HasSubstr;
+
+sockaddr_un Address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  return address;
+}
+
+// A socket at `path` that a test itself accepts from.
+UniqueFd Listen(const std::string& path) {
+  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = Address(path);
+  EXPECT_EQ(bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(listen(listener.get(), 16), 0);
+  return listener;
+}
+
+// Carries what there is from one socket to the other; false when one of them is over.
+bool Carry(int from, int to) {
+  char bytes[16384];
+  pollfd readable{from, POLLIN, 0};
+  if (poll(&readable, 1, 10) <= 0) return true;
+  const ssize_t got = recv(from, bytes, sizeof bytes, 0);
+  return got > 0 && send(to, bytes, static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+}
 
 class X509SourceTest : public ::testing::Test {
  protected:
@@ -135,15 +161,41 @@ TEST_F(X509SourceTest, ASocketThatIsNotThereIsNamedInTheError) {
               FailsWith(StatusCode::kUnavailable, "Workload API at unix:///nowhere/w.sock"));
 }
 
+TEST_F(X509SourceTest, ABusyApiThatTakesSecondsToTalkIsReached) {
+  SayOne(agent_);
+  const lanyard::TempDir directory;
+  const std::string path = directory.Path("w.sock");
+  const UniqueFd listener = Listen(path);
+  // Hands the first connection on to the API, late: whoever has given it up meanwhile is not let in again
+  std::jthread relay([&](const std::stop_token& stop) {
+    const UniqueFd client(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    std::this_thread::sleep_for(seconds(2));
+    const UniqueFd api(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_un address = Address(api_.endpoint().substr(std::string("unix://").size()));
+    EXPECT_EQ(connect(api.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    while (!stop.stop_requested() && Carry(client.get(), api.get()) && Carry(api.get(), client.get())) {
+    }
+  });
+  const auto source = Get(X509Source::Create(Get(WorkloadClient::Create("unix://" + path))));
+  EXPECT_TRUE(source->WaitReady(kPatience).ok());
+  relay.request_stop();
+}
+
+TEST_F(X509SourceTest, ASilentApiIsAnErrorAndClosingDoesNotWaitForIt) {
+  const lanyard::TempDir directory;
+  const std::string path = directory.Path("w.sock");
+  const UniqueFd listener = Listen(path);  // nobody accepts
+  const auto source = Get(X509Source::Create(Get(WorkloadClient::Create("unix://" + path))));
+  EXPECT_THAT(source->WaitReady(milliseconds(200)), FailsWith(StatusCode::kUnavailable, "nothing has come yet"));
+  const auto begin = std::chrono::steady_clock::now();
+  source->Close();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, kPatience / 2);
+}
+
 TEST_F(X509SourceTest, WhatIsNoWorkloadApiIsAnError) {
   const lanyard::TempDir directory;
   const std::string path = directory.Path("w.sock");
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  const UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  ASSERT_EQ(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-  ASSERT_EQ(listen(listener.get(), 16), 0);
+  const UniqueFd listener = Listen(path);
   std::jthread garbage([&](const std::stop_token& stop) {
     while (!stop.stop_requested()) {
       const UniqueFd peer(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
