@@ -8,14 +8,11 @@
 #include <utility>
 
 #include "pki/openssl_ptr.h"
+#include "pki/tls_settings.h"
 
 namespace lanyard {
 namespace {
 
-constexpr int kSecurityLevel = 2;
-constexpr char kTls12Suites[] =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 constexpr char kTls13Suites[] = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 constexpr char kGroups[] = "X25519:P-256:P-384";
 constexpr unsigned char kProtocol[] = "\x08http/1.1";  // RFC 7301 §3.1: length and name
@@ -42,14 +39,9 @@ Result<TlsServerContext> TlsServerContext::Create(const std::vector<Certificate>
   SslCtxPtr context(SSL_CTX_new(TLS_server_method()));
   if (context == nullptr) return OpenSslError("make TLS context");
   SSL_CTX* ctx = context.get();
-  SSL_CTX_set_security_level(ctx, kSecurityLevel);
-  if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 || SSL_CTX_set_cipher_list(ctx, kTls12Suites) != 1 ||
-      SSL_CTX_set_ciphersuites(ctx, kTls13Suites) != 1 || SSL_CTX_set1_groups_list(ctx, kGroups) != 1) {
+  RETURN_IF_ERROR(RestrictTls(ctx, TLS1_2_VERSION));
+  if (SSL_CTX_set_ciphersuites(ctx, kTls13Suites) != 1 || SSL_CTX_set1_groups_list(ctx, kGroups) != 1)
     return OpenSslError("make TLS context: choose protocols");
-  }
-  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-  if (SSL_CTX_set_num_tickets(ctx, 0) != 1) return OpenSslError("make TLS context: switch resumption off");
   SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, nullptr);  // SPIFFE_Federation §5.2.1.3 and §5.2.2.3: clients are not asked
   SSL_CTX_set_alpn_select_cb(ctx, ChooseProtocol, nullptr);
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN | SSL_MODE_RELEASE_BUFFERS);

@@ -21,7 +21,7 @@ struct AttestServices {
   AttestorSet& attestors;
   const RegistryStore& registry;
   Clock& clock;
-  std::chrono::milliseconds timeout;  // of one attestation, as for callers
+  const std::chrono::milliseconds& timeout;  // of one attestation: that of callers, also when it changes
 };
 
 std::unique_ptr<CallHandler> MakeAttestProcess(Call& call, const AttestServices& services);

@@ -86,7 +86,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
              .attest = {.attestors = attestors_,
                         .registry = *registry_,
                         .clock = clock,
-                        .timeout = config_.limits.attestation_timeout}},
+                        .timeout = workload_.caller.attestation_timeout}},
       loop_delay_(clock) {
   crls_->OnChange([this] { hub_.NotifyCrls(); });
   registry_->OnChange([this] {

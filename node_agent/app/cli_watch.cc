@@ -95,7 +95,7 @@ class Watch {
       const grpc::Status status = FollowOnce();
       if (stop_.stopped() || Complete() || !console_.out) return kExitOk;
       const CallFailure failure = ExplainWorkloadFailure(status, path_);
-      if (updates_ == 0 || !MayPass(status.error_code())) return console_.Fail(failure.code, failure.text);
+      if (updates_ == 0 || IsFinal(StatusOf(status))) return console_.Fail(failure.code, failure.text);
       const auto delay = backoff_.Next();
       console_.err << fmt::format("lanyard: {}; trying again in {}\n", failure.text, FormatDuration(delay));
       stop_.WaitFor(delay);
@@ -104,11 +104,6 @@ class Watch {
   }
 
  private:
-  // SPIFFE_Workload_API §4: what the agent will answer again in the same way is not asked again.
-  static bool MayPass(grpc::StatusCode code) {
-    return code != grpc::StatusCode::INVALID_ARGUMENT && code != grpc::StatusCode::UNIMPLEMENTED;
-  }
-
   bool Complete() const { return count_ != 0 && updates_ >= count_; }
 
   grpc::Status FollowOnce() {

@@ -1,8 +1,5 @@
 #include "node_agent/app/rpc_client.h"
 
-#include <grpcpp/create_channel.h>
-#include <grpcpp/security/credentials.h>
-#include <grpcpp/support/channel_arguments.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -15,11 +12,10 @@
 #include "node_agent/app/text_output.h"
 #include "node_agent/base/fd.h"
 #include "workload_api/client/endpoint.h"
+#include "workload_api/client/workload_channel.h"
 
 namespace lanyard {
 namespace {
-
-constexpr int kMaxAnswerBytes = 64 << 20;  // a registry of tens of thousands of entries
 
 // What a fresh connection meets at `path`: 0 when somebody listens and talks, else errno of connect(), ECONNRESET when
 // the other side hangs up at once.
@@ -105,11 +101,7 @@ bool MayBeTheConnection(const grpc::Status& status) {
 }  // namespace
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& path) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetMaxReceiveMessageSize(kMaxAnswerBytes);
-  return grpc::CreateCustomChannel(ChannelTarget(path), grpc::InsecureChannelCredentials(), arguments);
+  return MakeAgentChannel(ChannelTarget(path));
 }
 
 void SetDeadline(grpc::ClientContext& context, std::chrono::milliseconds from_now) {

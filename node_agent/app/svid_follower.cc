@@ -18,7 +18,7 @@ Result<std::unique_ptr<SvidFollower>> SvidFollower::Start(const std::string& pat
 
 SvidFollower::SvidFollower(const std::string& path, UniqueFd ready)
     : ready_(std::move(ready)),
-      stub_(SpiffeWorkloadAPI::NewStub(MakeWorkloadChannel(ChannelTarget(path)))),
+      stub_(SpiffeWorkloadAPI::NewStub(MakeAgentChannel(ChannelTarget(path)))),
       stream_({.open = [this](grpc::ClientContext& call) { return stub_->FetchX509SVID(&call, X509SVIDRequest()); },
                .take = [this](X509SVIDResponse& answer) { return Take(answer); },
                .ended = [this](const Status& why) { Tell(why); }}) {}

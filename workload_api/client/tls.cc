@@ -6,17 +6,13 @@
 #include <vector>
 
 #include "pki/openssl_ptr.h"
+#include "pki/tls_settings.h"
 #include "pki/verifier.h"
 
 namespace lanyard {
 namespace {
 
-constexpr int kSecurityLevel = 2;
 constexpr unsigned char kSessionContext[] = "lanyard";
-// With forward secrecy and authenticated encryption (RFC 9325 §4.2).
-constexpr char kTls12Suites[] =
-    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-    "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
 // What connections go by. Belongs to the SSL_CTX, which every connection keeps alive.
 struct Policy {
@@ -138,22 +134,9 @@ Result<TlsContext> TlsContext::Create(TlsOptions options) {
   SslCtxPtr context(SSL_CTX_new(server ? TLS_server_method() : TLS_client_method()));
   if (context == nullptr) return OpenSslError("make TLS context");
   SSL_CTX* ctx = context.get();
-  SSL_CTX_set_security_level(ctx, kSecurityLevel);
-  const int lowest = options.min_version == TlsVersion::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
-  if (SSL_CTX_set_min_proto_version(ctx, lowest) != 1 || SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-      SSL_CTX_set_cipher_list(ctx, kTls12Suites) != 1) {
-    return OpenSslError("make TLS context: choose versions");
-  }
-
-  // No resumption, in all three ways: no stateless tickets, none sent at all, no cache. Any one alone leaves another
-  // way open.
-  SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-  SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-  if (SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
-      SSL_CTX_set_session_id_context(ctx, kSessionContext, sizeof kSessionContext) != 1) {
-    return OpenSslError("make TLS context: switch resumption off");
-  }
-
+  RETURN_IF_ERROR(RestrictTls(ctx, options.min_version == TlsVersion::kTls12 ? TLS1_2_VERSION : TLS1_3_VERSION));
+  if (SSL_CTX_set_session_id_context(ctx, kSessionContext, sizeof kSessionContext) != 1)
+    return OpenSslError("make TLS context: name its sessions");
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);  // the chain is the SVID's, not what OpenSSL would put together
   auto policy =
       std::make_unique<Policy>(Policy{server ? KeyPurpose::kClient : KeyPurpose::kServer, std::move(options.source),

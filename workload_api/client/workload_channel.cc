@@ -9,7 +9,8 @@
 namespace lanyard {
 namespace {
 
-// Bundles of many trust domains with their revocation lists are larger than gRPC's 4 MiB.
+// Bundles of many trust domains with their revocation lists are larger than gRPC's 4 MiB; so is a registry of tens of
+// thousands of entries.
 constexpr int kMaxMessageBytes = 64 << 20;
 // How often gRPC itself tries to connect; how often anybody asks is for stream_follower.h to say. An attempt has gRPC's
 // 20 seconds: GRPC_ARG_MIN_RECONNECT_BACKOFF_MS would shorten that too, and an agent that is busy would never be
@@ -18,7 +19,7 @@ constexpr int kFirstReconnectMs = 100, kMaxReconnectMs = 1000;
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> MakeWorkloadChannel(const std::string& target) {
+std::shared_ptr<grpc::Channel> MakeAgentChannel(const std::string& target) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);

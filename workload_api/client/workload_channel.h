@@ -1,4 +1,4 @@
-// gRPC as this library uses it: one connection to a Workload API, and what each call needs.
+// gRPC as this library and the command line use it: a connection to an agent, and what each call needs.
 //
 // Thread: any.
 #pragma once
@@ -15,7 +15,7 @@
 namespace lanyard {
 
 // A lazy connection of its own, by the name that ParseEndpoint() gives.
-std::shared_ptr<grpc::Channel> MakeWorkloadChannel(const std::string& target);
+std::shared_ptr<grpc::Channel> MakeAgentChannel(const std::string& target);
 
 // Metadata that the Workload API demands of every call (SPIFFE_Workload_Endpoint §3: against confused HTTP clients).
 void PrepareCall(grpc::ClientContext& context);

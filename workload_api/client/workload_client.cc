@@ -12,7 +12,7 @@ Result<std::shared_ptr<WorkloadClient>> WorkloadClient::Create(std::string endpo
   auto state = std::make_unique<State>();
   state->endpoint = EndpointOrDefault(std::move(endpoint));
   ASSIGN_OR_RETURN(const std::string target, ParseEndpoint(state->endpoint));
-  state->channel = MakeWorkloadChannel(target);
+  state->channel = MakeAgentChannel(target);
   return std::shared_ptr<WorkloadClient>(new WorkloadClient(std::move(state)));
 }
 

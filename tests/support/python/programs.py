@@ -21,10 +21,6 @@ def call_flood_program(node):
     return _program(node, 'call_flood.py', 'raw_call.py')
 
 
-def call_flood_program(node):
-    return _program(node, 'call_flood.py', 'raw_call.py')
-
-
 def _program(node, *files):
     for file in files:
         if not (node.dir / file).exists():

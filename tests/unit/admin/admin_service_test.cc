@@ -52,8 +52,7 @@ class AdminServiceTest : public testing::Test {
         .ca = *ca_,
         .registry = *registry_,
         .audit = audit_,
-        .attest =
-            {.attestors = attestors_, .registry = *registry_, .clock = clock_, .timeout = std::chrono::seconds(5)}});
+        .attest = {.attestors = attestors_, .registry = *registry_, .clock = clock_, .timeout = attestation_timeout_}});
     methods_ = AdminMethods(*services_);
   }
 
@@ -77,6 +76,7 @@ class AdminServiceTest : public testing::Test {
   FakeAuditLog audit_{loop_};
   HostTools tools_{loop_, clock_};
   AttestorSet attestors_{loop_, clock_, UnixAlone(tools_)};
+  std::chrono::milliseconds attestation_timeout_{5000};
   std::unique_ptr<AdminServices> services_;
   Methods methods_;
 };
