@@ -4,34 +4,22 @@
 #include <utility>
 
 #include "workload_api/client/fetched_tokens.h"
-#include "workload_api/client/snapshot_cell.h"
+#include "workload_api/client/following.h"
 #include "workload_api/client/workload_channel.h"
 #include "workload_api/client/workload_client_state.h"
 
 namespace lanyard {
-namespace {
-
-Status Closed() {
-  return Error(StatusCode::kFailedPrecondition, "the JWT source is closed");
-}
-
-}  // namespace
 
 struct JwtSource::State {
-  std::string endpoint;
-  SnapshotCell<JwtFeed> feed{nullptr};  // nullptr: closed
-
-  Status FromApi(const Status& status) const { return Annotate(status, "Workload API at {}", endpoint); }
+  Following<JwtFeed> following;
 };
 
 Result<std::shared_ptr<JwtSource>> JwtSource::Create(const std::shared_ptr<WorkloadClient>& client) {
   if (client == nullptr) return Error(StatusCode::kInvalidArgument, "make a JWT source: no client");
   WorkloadClient::State& shared = *client->state_;
   ASSIGN_OR_RETURN(std::shared_ptr<const JwtFeed> feed, shared.Join(shared.jwt));
-  auto state = std::make_unique<State>();
-  state->endpoint = shared.endpoint;
-  state->feed.Replace(std::move(feed));
-  return std::shared_ptr<JwtSource>(new JwtSource(std::move(state)));
+  return std::shared_ptr<JwtSource>(
+      new JwtSource(std::unique_ptr<State>(new State{.following = {shared.endpoint, std::move(feed)}})));
 }
 
 JwtSource::JwtSource(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -40,18 +28,14 @@ JwtSource::~JwtSource() {
 }
 
 Status JwtSource::WaitReady(std::chrono::milliseconds timeout) const {
-  const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
-  if (feed == nullptr) return Closed();
-  const auto state = feed->state().WaitFor(timeout, [this](const JwtFeed::State& now) {
-    return state_->feed.Read() == nullptr || now.bundles != nullptr || IsFinal(now.stream);
-  });
-  if (state_->feed.Read() == nullptr) return Closed();
-  return state->bundles != nullptr ? OkStatus() : state_->FromApi(Annotate(state->stream, "no JWT bundles"));
+  ASSIGN_OR_RETURN(const auto state, state_->following.WaitFor(timeout, [](const JwtFeed::State& now) {
+    return now.bundles != nullptr || IsFinal(now.stream);
+  }));
+  return state->bundles != nullptr ? OkStatus() : state_->following.FromApi(Annotate(state->stream, "no JWT bundles"));
 }
 
 Result<JwtSvid> JwtSource::Fetch(const std::vector<std::string>& audiences, const JwtFetchOptions& options) const {
-  const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
-  if (feed == nullptr) return Closed();
+  ASSIGN_OR_RETURN(const std::shared_ptr<const JwtFeed> feed, state_->following.feed());
   grpc::ClientContext context;
   PrepareCall(context);
   context.set_deadline(std::chrono::system_clock::now() + std::min(options.timeout, kLongestWait));
@@ -60,13 +44,14 @@ Result<JwtSvid> JwtSource::Fetch(const std::vector<std::string>& audiences, cons
   if (options.id) request.set_spiffe_id(options.id->str());
   JWTSVIDResponse response;
   const Status called = StatusOf(feed->stub().FetchJWTSVID(&context, request, &response));
-  if (!called.ok()) return state_->FromApi(Annotate(called, "fetch a JWT-SVID"));
+  if (!called.ok()) return state_->following.FromApi(Annotate(called, "fetch a JWT-SVID"));
   const auto fetched = CheckJwtSvids(response, audiences, std::chrono::system_clock::now());
-  if (!fetched.ok()) return state_->FromApi(Annotate(fetched.status(), "fetch a JWT-SVID"));
+  if (!fetched.ok()) return state_->following.FromApi(Annotate(fetched.status(), "fetch a JWT-SVID"));
   const JwtSvid& first = fetched->front().svid;
   if (options.id && first.id() != *options.id) {
-    return state_->FromApi(Error(StatusCode::kInvalidArgument, "fetch a JWT-SVID of {}: the answer is one of {}",
-                                 options.id->str(), first.id().str()));
+    return state_->following.FromApi(Error(StatusCode::kInvalidArgument,
+                                           "fetch a JWT-SVID of {}: the answer is one of {}", options.id->str(),
+                                           first.id().str()));
   }
   return first;
 }
@@ -77,22 +62,18 @@ Result<JwtSvid> JwtSource::Validate(std::string_view token, std::string_view aud
 }
 
 Result<std::shared_ptr<const BundleSet>> JwtSource::Bundles() const {
-  const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
-  if (feed == nullptr) return Closed();
-  const auto state = feed->state().Read();
-  if (state->bundles == nullptr) return state_->FromApi(Annotate(state->stream, "no JWT bundles"));
+  ASSIGN_OR_RETURN(const auto state, state_->following.Now());
+  if (state->bundles == nullptr) return state_->following.FromApi(Annotate(state->stream, "no JWT bundles"));
   return state->bundles;
 }
 
 Status JwtSource::Connection() const {
-  const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
-  return feed != nullptr ? state_->FromApi(feed->state().Read()->stream) : Closed();
+  ASSIGN_OR_RETURN(const auto state, state_->following.Now());
+  return state_->following.FromApi(state->stream);
 }
 
 void JwtSource::Close() {
-  const std::shared_ptr<const JwtFeed> feed = state_->feed.Read();
-  state_->feed.Replace(nullptr);
-  if (feed != nullptr) feed->state().Wake();
+  state_->following.Close();
 }
 
 }  // namespace lanyard

@@ -6,16 +6,12 @@
 #include <utility>
 
 #include "node_agent/base/utc.h"
-#include "workload_api/client/snapshot_cell.h"
+#include "workload_api/client/following.h"
 #include "workload_api/client/workload_channel.h"
 #include "workload_api/client/workload_client_state.h"
 
 namespace lanyard {
 namespace {
-
-Status Closed() {
-  return Error(StatusCode::kFailedPrecondition, "the X.509 source is closed");
-}
 
 const Status& Worse(const X509Feed::State& state) {
   return state.svid_stream.ok() ? state.bundle_stream : state.svid_stream;
@@ -24,16 +20,13 @@ const Status& Worse(const X509Feed::State& state) {
 }  // namespace
 
 struct X509Source::State {
-  std::string endpoint;
+  Following<X509Feed> following;
   X509SourceOptions options;
-  SnapshotCell<X509Feed> feed{nullptr};  // nullptr: closed
-
-  Status FromApi(const Status& status) const { return Annotate(status, "Workload API at {}", endpoint); }
 
   // What `state` says that this source is.
   Result<X509Svid> Pick(const X509Feed::State& state) const {
     if (state.snapshot == nullptr || state.snapshot->identities.empty())
-      return FromApi(Annotate(Worse(state), "no X.509-SVID"));
+      return following.FromApi(Annotate(Worse(state), "no X.509-SVID"));
     std::vector<std::string> others;
     for (const X509Identity& identity : state.snapshot->identities) {
       const bool wanted =
@@ -43,24 +36,13 @@ struct X509Source::State {
         continue;
       }
       if (identity.svid.not_after() > std::chrono::system_clock::now()) return identity.svid;
-      return FromApi(Error(StatusCode::kUnavailable, "own X.509-SVID {} expired at {} and was not renewed{}",
-                           identity.svid.id().str(), Utc(identity.svid.not_after()),
-                           Worse(state).ok() ? "" : ": " + std::string(Message(Worse(state)))));
+      return following.FromApi(Error(StatusCode::kUnavailable, "own X.509-SVID {} expired at {} and was not renewed{}",
+                                     identity.svid.id().str(), Utc(identity.svid.not_after()),
+                                     Worse(state).ok() ? "" : ": " + std::string(Message(Worse(state)))));
     }
-    return FromApi(
+    return following.FromApi(
         Error(StatusCode::kNotFound, "no X.509-SVID {}{}; there is {}", options.id ? options.id->str() : "of any name",
               options.hint.empty() ? "" : fmt::format(" with hint \"{}\"", options.hint), fmt::join(others, ", ")));
-  }
-
-  // The state at the end of waiting for `done`, or FailedPrecondition once the source is closed.
-  template <class Done>
-  Result<std::shared_ptr<const X509Feed::State>> Wait(std::chrono::milliseconds timeout, Done done) const {
-    const std::shared_ptr<const X509Feed> following = feed.Read();
-    if (following == nullptr) return Closed();
-    const auto state = following->state().WaitFor(
-        timeout, [&](const X509Feed::State& now) { return feed.Read() == nullptr || done(now); });
-    if (feed.Read() == nullptr) return Closed();
-    return state;
   }
 };
 
@@ -69,11 +51,8 @@ Result<std::shared_ptr<X509Source>> X509Source::Create(const std::shared_ptr<Wor
   if (client == nullptr) return Error(StatusCode::kInvalidArgument, "make an X.509 source: no client");
   WorkloadClient::State& shared = *client->state_;
   ASSIGN_OR_RETURN(std::shared_ptr<const X509Feed> feed, shared.Join(shared.x509));
-  auto state = std::make_unique<State>();
-  state->endpoint = shared.endpoint;
-  state->options = std::move(options);
-  state->feed.Replace(std::move(feed));
-  return std::shared_ptr<X509Source>(new X509Source(std::move(state)));
+  return std::shared_ptr<X509Source>(new X509Source(std::unique_ptr<State>(
+      new State{.following = {shared.endpoint, std::move(feed)}, .options = std::move(options)})));
 }
 
 X509Source::X509Source(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -82,23 +61,21 @@ X509Source::~X509Source() {
 }
 
 Status X509Source::WaitReady(std::chrono::milliseconds timeout, IfDenied if_denied) const {
-  const auto state = state_->Wait(timeout, [this, if_denied](const X509Feed::State& now) {
-    const bool denied = now.svid_stream.code() == StatusCode::kPermissionDenied && if_denied == IfDenied::kReturn;
-    return denied || IsFinal(now.svid_stream) || state_->Pick(now).ok();
-  });
-  return state.ok() ? state_->Pick(**state).status() : state.status();
+  ASSIGN_OR_RETURN(const auto state, state_->following.WaitFor(timeout, [this, if_denied](const X509Feed::State& now) {
+    const bool denied = now.svid_stream.code() == StatusCode::kPermissionDenied;
+    return (denied && if_denied == IfDenied::kReturn) || IsFinal(now.svid_stream) || state_->Pick(now).ok();
+  }));
+  return state_->Pick(*state).status();
 }
 
 Result<X509Svid> X509Source::Svid() const {
-  const std::shared_ptr<const X509Feed> feed = state_->feed.Read();
-  return feed != nullptr ? state_->Pick(*feed->state().Read()) : Closed();
+  ASSIGN_OR_RETURN(const auto state, state_->following.Now());
+  return state_->Pick(*state);
 }
 
 Result<X509Source::SnapshotPtr> X509Source::Snapshot() const {
-  const std::shared_ptr<const X509Feed> feed = state_->feed.Read();
-  if (feed == nullptr) return Closed();
-  const auto state = feed->state().Read();
-  if (state->snapshot == nullptr) return state_->FromApi(Annotate(Worse(*state), "no X.509-SVID"));
+  ASSIGN_OR_RETURN(const auto state, state_->following.Now());
+  if (state->snapshot == nullptr) return state_->following.FromApi(Annotate(Worse(*state), "no X.509-SVID"));
   return state->snapshot;
 }
 
@@ -111,22 +88,20 @@ Result<X509Source::SnapshotPtr> X509Source::WaitNewer(std::uint64_t version, std
   const auto newer = [version](const X509Feed::State& now) {
     return now.snapshot != nullptr && now.snapshot->version > version;
   };
-  ASSIGN_OR_RETURN(const auto state, state_->Wait(timeout, newer));
+  ASSIGN_OR_RETURN(const auto state, state_->following.WaitFor(timeout, newer));
   if (newer(*state)) return state->snapshot;
-  return state_->FromApi(Worse(*state).ok()
-                             ? Error(StatusCode::kDeadlineExceeded, "nothing new within {} ms", timeout.count())
-                             : Worse(*state));
+  const Status& worse = Worse(*state);
+  return state_->following.FromApi(
+      worse.ok() ? Error(StatusCode::kDeadlineExceeded, "nothing new within {} ms", timeout.count()) : worse);
 }
 
 Status X509Source::Connection() const {
-  const std::shared_ptr<const X509Feed> feed = state_->feed.Read();
-  return feed != nullptr ? state_->FromApi(Worse(*feed->state().Read())) : Closed();
+  ASSIGN_OR_RETURN(const auto state, state_->following.Now());
+  return state_->following.FromApi(Worse(*state));
 }
 
 void X509Source::Close() {
-  const std::shared_ptr<const X509Feed> feed = state_->feed.Read();
-  state_->feed.Replace(nullptr);
-  if (feed != nullptr) feed->state().Wake();
+  state_->following.Close();
 }
 
 }  // namespace lanyard
