@@ -41,7 +41,9 @@ class ReattestTest(NodeTest):
         self.assertEqual(ids, ['spiffe://example.org/agent'])
         (outside / 'cgroup.procs').write_text(str(stream.pid), encoding='ascii')
         self.assertEqual(stream.json(5)['status'], PERMISSION_DENIED)
-        self.assertIn(cgroups.selector(outside), self.denials(node)[-1]['caller']['selectors'])
+        # The record is written beside the answer, not before it.
+        denied = eventually(lambda: self.denials(node), 10, 'a record')
+        self.assertIn(cgroups.selector(outside), denied[-1]['caller']['selectors'])
 
     def test_a_process_that_left_its_cgroup_is_not_shown_the_renewed_svid(self):
         cgroups = Cgroups(self)
