@@ -5,7 +5,8 @@
 #   deploy/packages.sh demo           that, and what deploy/demo/mcp runs with
 #   deploy/packages.sh test           that, and what the tests run with
 #   deploy/packages.sh fuzz           that, and what the fuzz targets and clang-tidy are run with
-#   deploy/packages.sh list build|demo|test|fuzz   only prints the names
+#   deploy/packages.sh full           that, and the real runtimes that tests/runtimes starts: Docker, podman, containerd, systemd
+#   deploy/packages.sh list build|demo|test|fuzz|full   only prints the names
 #
 # As root, installs what is missing with apt-get. Without root, names exactly what is missing and ends with 1; where
 # nothing is missing it says nothing and ends with 0.
@@ -23,6 +24,7 @@ test_packages=(
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
+runtime_packages=(docker.io containerd podman busybox-static systemd-container mmdebstrap)
 
 # Names in the order of the lists, without those that dpkg has installed.
 missing_packages() {
@@ -59,7 +61,8 @@ case "${1-}" in
   demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
   test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
   fuzz) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  full) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${runtime_packages[@]}") ;;
+  *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 if [ "$action" = list ]; then
   printf '%s\n' "${wanted[@]}"
