@@ -25,11 +25,24 @@ bool CouldWrite(const struct statx& file, const ProcStatus& caller) {
 
 constexpr unsigned kWanted = STATX_MODE | STATX_UID | STATX_GID | STATX_TYPE;
 
-Result<bool> CallerCouldWrite(const std::string& path, const ProcStatus& caller) {
+Result<struct statx> LookAt(const std::string& path) {
   struct statx info {};
   if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, kWanted, &info) != 0)
     return ErrnoStatus(errno, fmt::format("look at {}", path));
+  return info;
+}
+
+Result<bool> CallerCouldWrite(const std::string& path, const ProcStatus& caller) {
+  ASSIGN_OR_RETURN(const struct statx info, LookAt(path));
   return CouldWrite(info, caller);
+}
+
+// Takes the first name of `rest` with the slash before it; empty at the end.
+std::string_view TakeFirst(std::string_view& rest) {
+  const size_t end = rest.empty() ? 0 : std::min(rest.find('/', 1), rest.size());
+  const std::string_view first = rest.substr(0, end);
+  rest.remove_prefix(end);
+  return first;
 }
 
 }  // namespace
@@ -53,9 +66,7 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
   if (root_writable) return CgroupTrust::kCallerCouldWriteIt;
   std::string_view rest = cgroup.path == "/" ? std::string_view() : std::string_view(cgroup.path);
   while (!rest.empty()) {
-    const size_t end = std::min(rest.find('/', 1), rest.size());
-    path += rest.substr(0, end);
-    rest.remove_prefix(end);
+    path += TakeFirst(rest);
     ASSIGN_OR_RETURN(const bool writable, CallerCouldWrite(path, caller));
     if (writable) return CgroupTrust::kCallerCouldWriteIt;
   }
@@ -67,6 +78,20 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
   // cgroup.threads came with Linux 4.14; without it no thread can be moved.
   if (cgroup.v2() && threads.status().code() == StatusCode::kNotFound) return CgroupTrust::kTrusted;
   return threads.status();
+}
+
+Result<bool> NamedByRoot(const CgroupMembership& cgroup, std::string_view path, const MountTable& mounts) {
+  Result<std::string> root = CgroupRoot(cgroup, mounts);
+  if (!root.ok()) return Annotate(root.status(), "check who named cgroup {}", path);
+  std::string directory = *std::move(root);
+  std::string_view rest = path;
+  for (std::string_view name = TakeFirst(rest); !name.empty(); name = TakeFirst(rest)) {
+    ASSIGN_OR_RETURN(const struct statx info, LookAt(directory));
+    if (info.stx_uid != 0 || (info.stx_mode & S_IWOTH) != 0) return false;
+    if (info.stx_gid != 0 && (info.stx_mode & S_IWGRP) != 0) return false;
+    directory += name;
+  }
+  return true;
 }
 
 }  // namespace lanyard

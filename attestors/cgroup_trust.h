@@ -10,6 +10,8 @@
 // Thread: any. Never blocks: cgroupfs has no server behind it.
 #pragma once
 
+#include <string_view>
+
 #include "node_agent/base/mounts.h"
 #include "node_agent/base/procfs.h"
 #include "node_agent/base/status.h"
@@ -25,6 +27,13 @@ enum class CgroupTrust {
 // mounted here from its root, or the cgroup is gone.
 Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcStatus& caller,
                                      const MountTable& mounts);
+
+// True when only root could have given the last name of `path` (one directory or several from the hierarchy's root of
+// `cgroup`) to what bears it: no directory that holds one of its names belongs to or may be written by anybody else.
+//
+// CheckCgroupTrust asks about the caller alone. That is not enough where a name far down is looked for: a user may have
+// processes of other uids (its subordinate ones) and put them into a cgroup that it named after somebody's container.
+Result<bool> NamedByRoot(const CgroupMembership& cgroup, std::string_view path, const MountTable& mounts);
 
 // True when the path leads out of the node agent's cgroup namespace ("/../x"), so that not even its name is known.
 bool OutsideCgroupNamespace(const CgroupMembership& cgroup);

@@ -1,0 +1,133 @@
+#include "attestors/container_finder.h"
+
+#include <fcntl.h>
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <optional>
+
+#include "attestors/cgroup_trust.h"
+#include "node_agent/base/file.h"
+
+namespace lanyard {
+namespace {
+
+constexpr size_t kMaxMountInfo = size_t{1024} * 1024;  // containers have dozens of mounts, nodes thousands
+
+// Does what `cgroup` is called count?
+Result<bool> Counts(const CgroupMembership& cgroup, const ContainerName& name, const ProcStatus& caller,
+                    const MountTable& mounts) {
+  // Outside the cgroup namespace there is no directory to look at. Nobody but root moves root's processes.
+  if (OutsideCgroupNamespace(cgroup) && caller.uid.effective == 0) return true;
+  ASSIGN_OR_RETURN(const CgroupTrust trust, CheckCgroupTrust(cgroup, caller, mounts));
+  if (trust == CgroupTrust::kCallerCouldWriteIt) return false;
+  return NamedByRoot(cgroup, std::string_view(cgroup.path).substr(0, name.name_end), mounts);
+}
+
+// What several hierarchies say together.
+class Verdict {
+ public:
+  void Add(const CgroupMembership& cgroup, const ProcStatus& caller, const MountTable& mounts) {
+    ContainerName name = LocateContainer(cgroup.path);
+    if (!name.found()) return;
+    named_ = true;
+    const Result<bool> counts = Counts(cgroup, name, caller, mounts);
+    if (!counts.ok()) {
+      undecided_.emplace_back(std::move(name), counts.status());
+    } else if (*counts) {
+      if (Status merged = MergeContainerName(found_, std::move(name)); !merged.ok() && failed_.ok()) failed_ = merged;
+    }
+  }
+
+  // Some hierarchy named a container, whether that counts or not.
+  bool named() const { return named_; }
+
+  Result<ContainerName> Take() && {
+    if (!failed_.ok()) return failed_;
+    for (const auto& [name, why] : undecided_) {
+      // It says nothing new where another hierarchy says the same.
+      if (found_.found() && found_.container_id == name.container_id && found_.pod_uid == name.pod_uid) continue;
+      return Annotate(why, "tell whether the name of container {} counts", name.container_id);
+    }
+    return std::move(found_);
+  }
+
+ private:
+  ContainerName found_;
+  std::vector<std::pair<ContainerName, Status>> undecided_;
+  Status failed_;
+  bool named_ = false;
+};
+
+Result<uint64_t> InodeOf(int fd) {
+  struct stat info {};
+  if (fstat(fd, &info) != 0) return ErrnoStatus(errno, "look at a namespace");
+  return info.st_ino;
+}
+
+// Whoever mounted something in the process's mount namespace needed privilege in the node agent's user namespace.
+Result<bool> OnlyRootMounts(const ProcDir& process, const MountTable& mounts) {
+  ASSIGN_OR_RETURN(const UniqueFd mount_namespace, process.OpenFile("ns/mnt"));
+  const UniqueFd owner(ioctl(mount_namespace.get(), NS_GET_USERNS));
+  if (!owner) {
+    // It belongs to a namespace that is not below ours.
+    if (errno == EPERM) return false;
+    return ErrnoStatus(errno, fmt::format("find the owner of the mount namespace of pid {}", process.pid()));
+  }
+  ASSIGN_OR_RETURN(const uint64_t inode, InodeOf(owner.get()));
+  return inode == mounts.own_user_namespace;
+}
+
+Result<std::vector<Mount>> ReadMounts(const ProcDir& process) {
+  ASSIGN_OR_RETURN(const UniqueFd file, process.OpenFile("mountinfo"));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ReadFd(file.get(), kMaxMountInfo, fmt::format("/proc/{}/mountinfo", process.pid())));
+  return ParseMountInfo(text);
+}
+
+// The hierarchy of a mount of cgroupfs, as if the process was in the directory that is its root.
+std::optional<CgroupMembership> MountedCgroup(const Mount& mount) {
+  if (mount.root == "/") return std::nullopt;
+  if (mount.fs_type == "cgroup2") return CgroupMembership{.controllers = {}, .path = mount.root};
+  if (mount.fs_type != "cgroup") return std::nullopt;
+  CgroupMembership cgroup{.controllers = {}, .path = mount.root};
+  std::string_view options = mount.super_options;
+  while (!options.empty()) {  // "rw,xattr,name=systemd", "rw,cpu,cpuacct"
+    const size_t comma = std::min(options.find(','), options.size());
+    const std::string_view option = options.substr(0, comma);
+    if (option != "rw" && option != "ro" && option != "xattr") cgroup.controllers.emplace_back(option);
+    options.remove_prefix(std::min(comma + 1, options.size()));
+  }
+  if (cgroup.controllers.empty()) return std::nullopt;
+  return cgroup;
+}
+
+Result<ContainerName> FindInMounts(const Subject& subject, const MountTable& mounts) {
+  const ProcDir& process = *subject.proc();
+  ASSIGN_OR_RETURN(const std::string link, process.ReadLink("ns/mnt"));
+  ASSIGN_OR_RETURN(const uint64_t mount_namespace, ParseNamespaceLink("mnt", link));
+  std::vector<Mount> read;
+  if (mount_namespace != mounts.own_mount_namespace) {
+    ASSIGN_OR_RETURN(const bool only_root, OnlyRootMounts(process, mounts));
+    if (!only_root) return ContainerName();
+    ASSIGN_OR_RETURN(read, ReadMounts(process));
+  }
+  Verdict verdict;
+  for (const Mount& mount : mount_namespace == mounts.own_mount_namespace ? mounts.cgroups : read) {
+    if (const auto cgroup = MountedCgroup(mount)) verdict.Add(*cgroup, subject.status(), mounts);
+  }
+  return std::move(verdict).Take();
+}
+
+}  // namespace
+
+Result<ContainerName> FindContainer(const Subject& subject, const MountTable& mounts) {
+  if (!subject.cgroups().ok()) return subject.cgroups().status();
+  Verdict verdict;
+  for (const CgroupMembership& cgroup : *subject.cgroups()) verdict.Add(cgroup, subject.status(), mounts);
+  if (verdict.named()) return std::move(verdict).Take();
+  return FindInMounts(subject, mounts);
+}
+
+}  // namespace lanyard

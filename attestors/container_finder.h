@@ -1,0 +1,26 @@
+// The container that a caller runs in, counting only what it cannot have said itself.
+//
+// The kernel's word is /proc/PID/cgroup. A name in it counts when the cgroup is no statement by the caller
+// (cgroup_trust.h), and when root named it: a user to whom a part of the tree is delegated may call a cgroup there
+// after any container. What does not count is as if it was not there.
+//
+// Where that text names no container /proc/PID/mountinfo is looked at, for processes whose cgroup namespace hides the
+// name. It lists what was mounted, and whoever owns a mount namespace may mount what it likes: so it counts only in
+// mount namespaces that belong to the node agent's own user namespace, where mounting takes root's privilege on the
+// node.
+//
+// Thread: any. Reads /proc and the cgroup file systems, which have no server behind them.
+#pragma once
+
+#include "attestors/container_locator.h"
+#include "attestors/subject.h"
+#include "node_agent/base/mounts.h"
+
+namespace lanyard {
+
+// A name that is not found() when the caller is in no container; an error when that cannot be found out, or when
+// hierarchies contradict each other. With this the caller's cgroups have been read: the attestation fails if they
+// change before its end.
+Result<ContainerName> FindContainer(const Subject& subject, const MountTable& mounts);
+
+}  // namespace lanyard

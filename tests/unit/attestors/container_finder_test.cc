@@ -1,0 +1,141 @@
+#include "attestors/container_finder.h"
+
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
+
+#include "tests/unit/attestors/test_cgroup.h"
+
+namespace lanyard {
+namespace {
+
+// Ids of nobody's containers, different in each run.
+std::string Id(char digit) {
+  std::string id = fmt::format("{:x}", getpid());
+  return std::string(64 - id.size(), digit) + id;
+}
+
+class ContainerFinderTest : public testing::TestWithParam<Hierarchy> {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "needs root: makes cgroups";
+  }
+  Result<ContainerName> Find(const PeerProcess& peer) {
+    auto mounts = mounts_.Current();
+    EXPECT_TRUE(mounts.ok()) << mounts.status();
+    auto subject = Subject::Read(peer, WantedKinds::All());
+    EXPECT_TRUE(subject.ok()) << subject.status();
+    return FindContainer(**subject, **mounts);
+  }
+  OwnMounts mounts_;
+};
+INSTANTIATE_TEST_SUITE_P(Both, ContainerFinderTest, testing::Values(Hierarchy::kV1, Hierarchy::kV2),
+                         [](const auto& test) { return test.param == Hierarchy::kV1 ? "V1" : "V2"; });
+
+TEST_P(ContainerFinderTest, FindsTheContainerOfAnyUserAndOfRoot) {
+  TestCgroup docker("docker-" + Id('1') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(docker);
+  TestProcess user([] { Become(kNobody); }), root([] {}), outside([] { Become(kNobody); });
+  docker.Put(user.pid());
+  docker.Put(root.pid());
+  for (const auto& peer : {user.Peer(kNobody), root.Peer(0)}) {
+    const auto found = Find(peer);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_EQ(found->container_id, Id('1'));
+    EXPECT_EQ(found->cgroup_path, docker.path());
+  }
+  const auto none = Find(outside.Peer(kNobody));
+  ASSERT_TRUE(none.ok()) << none.status();
+  EXPECT_FALSE(none->found());
+}
+
+TEST_P(ContainerFinderTest, AUsersOwnCgroupNamedLikeAContainerNamesNone) {
+  TestCgroup delegated("lanyard-test-" + std::to_string(getpid()) + "-user.service", GetParam());
+  LANYARD_NEEDS_CGROUP(delegated);
+  delegated.Give(kNobody);
+  delegated.Make("/docker-" + Id('2') + ".scope");
+  delegated.Give(kNobody, "/docker-" + Id('2') + ".scope");
+  TestProcess user([] { Become(kNobody); });
+  delegated.Put(user.pid(), "/docker-" + Id('2') + ".scope");
+  const auto found = Find(user.Peer(kNobody));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_FALSE(found->found());
+}
+
+// newuidmap(1) gives users further uids: a process of one of these may not write to its user's cgroups, and is there
+// all the same because the user wanted it.
+TEST_P(ContainerFinderTest, AnotherUidInAUsersCgroupNamedLikeAContainerIsInNone) {
+  constexpr uid_t kSubordinate = kNobody + 1;
+  TestCgroup delegated("lanyard-test-" + std::to_string(getpid()) + "-user.service", GetParam());
+  LANYARD_NEEDS_CGROUP(delegated);
+  delegated.Give(kNobody);
+  delegated.Make("/docker-" + Id('3') + ".scope");
+  delegated.Give(kNobody, "/docker-" + Id('3') + ".scope");
+  TestProcess subordinate([] { Become(kSubordinate); }), root([] {});
+  for (const auto* process : {&subordinate, &root}) delegated.Put(process->pid(), "/docker-" + Id('3') + ".scope");
+  for (const auto& peer : {subordinate.Peer(kSubordinate), root.Peer(0)}) {
+    const auto found = Find(peer);
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_FALSE(found->found());
+  }
+}
+
+TEST_P(ContainerFinderTest, CgroupsThatAContainerMadeBelowItsOwnChangeNothing) {
+  TestCgroup docker("docker-" + Id('4') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(docker);
+  docker.Make("/payload");
+  TestProcess process([] { Become(kNobody); });
+  docker.Put(process.pid(), "/payload");
+  const auto found = Find(process.Peer(kNobody));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->container_id, Id('4'));
+}
+
+// Any user can do this, where user namespaces are allowed: /proc/PID/mountinfo then names the container.
+TEST_P(ContainerFinderTest, AContainersCgroupMountedInANamespaceOfTheCallersOwnNamesNone) {
+  TestCgroup docker("docker-" + Id('5') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(docker);
+  const std::string victim = docker.directory();
+  TestProcess forger([victim] {
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) _exit(74);
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(75);
+    if (mount(victim.c_str(), "/mnt", nullptr, MS_BIND, nullptr) != 0) _exit(76);
+  });
+  if (!forger.ready()) GTEST_SKIP() << "needs user namespaces";
+  std::ifstream mountinfo(fmt::format("/proc/{}/mountinfo", forger.pid()));
+  const std::string text{std::istreambuf_iterator<char>(mountinfo), {}};
+  ASSERT_NE(text.find(Id('5')), std::string::npos) << "the forgery is not there";
+  const auto found = Find(forger.Peer(0));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_FALSE(found->found());
+}
+
+TEST_P(ContainerFinderTest, AContainersCgroupThatRootMountedForAProcessNamesIt) {
+  TestCgroup docker("docker-" + Id('6') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(docker);
+  const std::string cgroup = docker.directory();
+  TestProcess process([cgroup] {
+    if (unshare(CLONE_NEWNS) != 0) _exit(74);
+    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(75);
+    if (mount(cgroup.c_str(), "/mnt", nullptr, MS_BIND, nullptr) != 0) _exit(76);
+    Become(kNobody);
+  });
+  ASSERT_TRUE(process.ready());
+  const auto found = Find(process.Peer(kNobody));
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_EQ(found->container_id, Id('6'));
+}
+
+TEST_P(ContainerFinderTest, TwoContainersInOneCallersCgroupsAreAnError) {
+  TestCgroup one("docker-" + Id('7') + ".scope", Hierarchy::kV1), two("docker-" + Id('8') + ".scope", Hierarchy::kV2);
+  LANYARD_NEEDS_CGROUP(one);
+  LANYARD_NEEDS_CGROUP(two);
+  TestProcess process([] { Become(kNobody); });
+  one.Put(process.pid());
+  two.Put(process.pid());
+  const auto found = Find(process.Peer(kNobody));
+  EXPECT_EQ(found.status().code(), StatusCode::kFailedPrecondition) << found.status();
+}
+
+}  // namespace
+}  // namespace lanyard
