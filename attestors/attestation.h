@@ -1,5 +1,9 @@
 // All attestors asked about one caller, in parallel, under one deadline.
 //
+// Those that ask a service come second: they are asked when what the kernel says leaves open whether they matter for
+// this caller, each with its own limit of time. Nobody is waited for whose answer can change nothing any more, so that
+// a slow service delays only callers whose identities depend on it.
+//
 // What makes the answer safe to act on is around the attestors, once for all of them. Before: the caller's ids must
 // still be those it connected with, so that a child that holds the socket gains nothing when the connector executes a
 // setuid program. After: the caller must still be running (then everything read was its own and not a successor's under
@@ -12,6 +16,8 @@
 #include <absl/functional/any_invocable.h>
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +26,7 @@
 #include "attestors/wanted_kinds.h"
 #include "node_agent/base/clock.h"
 #include "node_agent/base/event_loop.h"
+#include "node_agent/base/histogram.h"
 #include "node_agent/base/process.h"
 
 namespace lanyard {
@@ -38,6 +45,26 @@ class Attestation {
   virtual const std::vector<AttestorTime>& times() const = 0;
 };
 
+// How attempts of one attestor ended.
+struct AttestorStats {
+  std::string type;
+  uint64_t answered = 0;
+  uint64_t incomplete = 0;  // answered, with gaps
+  uint64_t failed = 0;
+  uint64_t late = 0;
+  uint64_t spared = 0;  // not asked, or not waited for: it could change nothing
+  std::unique_ptr<Histogram> seconds = std::make_unique<Histogram>(LatencyBuckets());  // of all that were asked
+};
+
+// What the one who asks is interested in.
+struct AttestationScope {
+  // Selectors of other kinds may be missing without being a gap.
+  WantedKindsPtr wanted = WantedKinds::All();
+  // True when the gaps of `so_far` from the `open`th on, of which attestors have not answered yet, can change nothing
+  // that matters. Without one everything wanted is found out.
+  std::function<bool(const Findings& so_far, size_t open)> enough{};
+};
+
 class AttestorSet {
  public:
   // Selectors are sorted and without doubles. Errors are about the whole caller:
@@ -48,13 +75,14 @@ class AttestorSet {
   AttestorSet(EventLoop& loop, Clock& clock, std::vector<std::unique_ptr<Attestor>> attestors);
   ~AttestorSet();
 
-  // Selectors of kinds that are not `wanted` may be missing without being a gap. `done` runs once, never before
-  // Attest() has returned, at the latest when the loop reaches `deadline`; it may destroy the Attestation.
+  // `done` runs once, never before Attest() has returned, at the latest when the loop reaches `deadline`; it may
+  // destroy the Attestation. What was left open because it was enough is a gap with the code Cancelled.
   [[nodiscard]] std::unique_ptr<Attestation> Attest(const PeerProcess& peer, Deadline deadline, Done done,
-                                                    WantedKindsPtr wanted = WantedKinds::All());
+                                                    AttestationScope scope = {});
 
   // In the order given; for health and `config check`.
   std::vector<std::string_view> types() const;
+  const std::vector<AttestorStats>& stats() const { return stats_; }
 
  private:
   class Run;
@@ -62,6 +90,7 @@ class AttestorSet {
   EventLoop& loop_;
   Clock& clock_;
   std::vector<std::unique_ptr<Attestor>> attestors_;
+  std::vector<AttestorStats> stats_;  // in the order of attestors_
 };
 
 }  // namespace lanyard

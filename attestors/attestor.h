@@ -9,6 +9,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,15 +43,17 @@ class Attestor {
   // Destroy it to cancel; `done` then never runs.
   struct Attempt {
     virtual ~Attempt() = default;
-    // Asked at the deadline, before the attempt is destroyed: what has been found out so far, with gaps for the rest.
-    // Without a value everything of this type is a gap.
-    virtual std::optional<Findings> GiveUp() { return std::nullopt; }
+    // What has been found out so far, with gaps for the rest. Without a value everything of this type is a gap.
+    virtual std::optional<Findings> SoFar() const { return std::nullopt; }
   };
   using Done = absl::AnyInvocable<void(Result<Findings>) &&>;
 
   virtual ~Attestor() = default;
   // The type of its selectors, e.g. "docker".
   virtual std::string_view type() const = 0;
+  // How long it may take at most, when it asks a service (a container engine, the service manager): then it is only
+  // asked when what the kernel says leaves open whether its answer matters. Without a value it asks the kernel alone.
+  virtual std::optional<std::chrono::milliseconds> service_limit() const { return std::nullopt; }
   // `done` runs once, on the loop thread, after Attest() has returned; it may destroy the attempt. No selectors means
   // "not my kind of process"; an error means "could not find out". `deadline` is a hint (for requests to elsewhere):
   // the AttestorSet keeps it, and cancels.

@@ -28,9 +28,7 @@ class Gathering : public Attestor::Attempt {
   }
 
   // Selectors of `kind` (or finer: "cgroup:cpu:/x") could not be found out.
-  void AddGap(std::string_view kind, const Status& why) {
-    findings_.gaps.push_back({fmt::format("{}:{}", type_, kind), why});
-  }
+  void AddGap(std::string_view kind, const Status& why) { AddGap(findings_, kind, why); }
 
   // A step under way that will give selectors of `kind`. Returns its number, for Arrived.
   size_t Expect(std::string_view kind) {
@@ -58,12 +56,13 @@ class Gathering : public Attestor::Attempt {
     });
   }
 
-  std::optional<Findings> GiveUp() override {
+  std::optional<Findings> SoFar() const override {
+    Findings so_far = findings_;
     for (const Step& step : steps_) {
       if (!step.kind.empty())
-        AddGap(step.kind, Error(StatusCode::kDeadlineExceeded, "{} was not found out in time", step.kind));
+        AddGap(so_far, step.kind, Error(StatusCode::kDeadlineExceeded, "{} was not found out in time", step.kind));
     }
-    return std::move(findings_);
+    return so_far;
   }
 
  private:
@@ -71,6 +70,10 @@ class Gathering : public Attestor::Attempt {
     std::string kind;  // empty: arrived
     std::shared_ptr<void> ticket;
   };
+
+  void AddGap(Findings& findings, std::string_view kind, const Status& why) const {
+    findings.gaps.push_back({fmt::format("{}:{}", type_, kind), why});
+  }
 
   void Finish() {
     Attestor::Done done = std::move(done_);

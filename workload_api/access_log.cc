@@ -1,5 +1,7 @@
 #include "workload_api/access_log.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <chrono>
 #include <iterator>
@@ -51,12 +53,12 @@ void AccessLog::Grant(std::vector<AuditRecord> records, AuditLog::Done done) {
   for (AuditRecord& record : records) audit_.Append(std::move(record), join.Part());
 }
 
-void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view found) {
+void AccessLog::Deny(AuditRecord record, const Status& why, std::string_view found, const Nearly& nearly) {
   ++denials_;
-  Record(std::move(record), why, found);
+  Record(std::move(record), why, found, nearly);
 }
 
-void AccessLog::Record(AuditRecord record, const Status& why, std::string_view found) {
+void AccessLog::Record(AuditRecord record, const Status& why, std::string_view found, const Nearly& nearly) {
   record.decision = AuditDecision::kDeny;
   record.reason = std::string(Message(why));
   const AuditCaller caller = record.caller.value_or(AuditCaller());
@@ -82,8 +84,10 @@ void AccessLog::Record(AuditRecord record, const Status& why, std::string_view f
     ++rest_.more;
     return;
   }
-  LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}", WhatIn(record), caller.pid, caller.uid, record.reason,
-                   found.empty() ? "" : "; found ", found);
+  if (nearly && !std::get<std::string>(key).empty()) record.nearly = nearly();
+  LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}{}{}", WhatIn(record), caller.pid, caller.uid, record.reason,
+                   found.empty() ? "" : "; found ", found, record.nearly.empty() ? "" : "; nearly earned ",
+                   fmt::join(record.nearly, ", "));
   counted_.emplace(key, Counted{record, 0});
   audit_.Append(std::move(record));
 }

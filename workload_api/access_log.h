@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -33,10 +34,14 @@ class AccessLog {
   // `done` runs on the loop when all of `records` are written, or with the reason why not: at the latest after
   // kDiskPatience.
   void Grant(std::vector<AuditRecord> records, AuditLog::Done done);
-  // `record` has kind, caller and resource; `why` is what the caller is told, `found` what it is not.
-  void Deny(AuditRecord record, const Status& why, std::string_view found);
+  // Which entries a caller that is denied nearly earned. Looks at every entry: only asked for what is written.
+  using Nearly = std::function<std::vector<std::string>()>;
+  // `record` has kind, caller and resource; `why` is what the caller is told, `found` and `nearly` what it is not.
+  void Deny(AuditRecord record, const Status& why, std::string_view found, const Nearly& nearly = nullptr);
   // The same for a caller that nobody knows, since it is above a limit; `who` is its account. Not among denials().
-  void Refuse(AuditRecord record, const Status& why, std::string_view who) { Record(std::move(record), why, who); }
+  void Refuse(AuditRecord record, const Status& why, std::string_view who) {
+    Record(std::move(record), why, who, nullptr);
+  }
   // The end of what was granted.
   void Release(AuditRecord record) { audit_.Append(std::move(record)); }
 
@@ -53,7 +58,7 @@ class AccessLog {
   };
   using Key = std::tuple<uid_t, std::string>;
 
-  void Record(AuditRecord record, const Status& why, std::string_view found);
+  void Record(AuditRecord record, const Status& why, std::string_view found, const Nearly& nearly);
   size_t KindsOf(uid_t uid) const;
   void SetAlarm();
 

@@ -1,8 +1,13 @@
 #include "workload_api/caller.h"
 
 #include <algorithm>
+#include <chrono>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
+
+#include "node_agent/registry/near_misses.h"
 
 namespace lanyard {
 namespace {
@@ -14,6 +19,25 @@ std::string Describe(const Findings& findings) {
   for (const Gap& gap : findings.gaps)
     text += fmt::format("; {} could not be found out: {}", gap.prefix, Message(gap.why));
   return text;
+}
+
+// How long a denial waits for what only its record says.
+constexpr std::chrono::milliseconds kLongestWholeLook{500};
+
+constexpr size_t kNearMisses = 3;  // in a record; `lanyard attest` says more
+
+// What attestors say that have not answered yet, from gap `open` on, decides about no entry.
+bool IsDecided(const Findings& so_far, size_t open, const Registry& registry) {
+  const size_t undetermined = registry.Match(so_far).undetermined.size();
+  if (undetermined == 0) return true;
+  std::vector<std::string_view> closed;
+  for (const Gap& gap : std::span(so_far.gaps).first(open)) closed.push_back(gap.prefix);
+  return registry.Match(so_far.selectors, closed).undetermined.size() == undetermined;
+}
+
+bool HasOpenGaps(const Findings& findings) {
+  return std::any_of(findings.gaps.begin(), findings.gaps.end(),
+                     [](const Gap& gap) { return gap.why.code() == StatusCode::kCancelled; });
 }
 
 bool Has(const Entries& entries, const EntryPtr& entry) {
@@ -40,22 +64,33 @@ Caller::Caller(CallerServices& services, const Call& call)
     : services_(services), call_(call), correlation_id_(services.access.NewCorrelationId()) {}
 
 void Caller::Identify(Done done) {
-  Attest({Asks::kAnew, services_.registry.registry()->wanted(), NewDeadline(), std::move(done)});
+  LookNarrowly({Asks::kAnew, nullptr, NewDeadline(), std::move(done)});
 }
 
 void Caller::LookAgain(Done done) {
-  Attest({Asks::kOpenStream, services_.registry.registry()->wanted(), NewDeadline(), std::move(done)});
+  LookNarrowly({Asks::kOpenStream, nullptr, NewDeadline(), std::move(done)});
+}
+
+void Caller::LookNarrowly(Look look) {
+  look.registry = services_.registry.registry();
+  look.wanted = look.registry->wanted();
+  Attest(std::move(look));
 }
 
 void Caller::Attest(Look look) {
-  WantedKindsPtr wanted = look.wanted;
+  AttestationScope scope{.wanted = look.wanted};
+  if (look.registry) {
+    scope.enough = [registry = look.registry](const Findings& so_far, size_t open) {
+      return IsDecided(so_far, open, *registry);
+    };
+  }
   const Deadline deadline = look.deadline;
   attestation_ = services_.attestors.Attest(
       call_.connection()->peer, deadline,
       [this, look = std::move(look)](Result<Findings> findings) mutable {
         OnFindings(std::move(look), std::move(findings));
       },
-      std::move(wanted));
+      std::move(scope));
 }
 
 void Caller::OnFindings(Look look, Result<Findings> findings) {
@@ -68,15 +103,15 @@ void Caller::OnFindings(Look look, Result<Findings> findings) {
   findings_ = std::make_shared<const Findings>(*std::move(findings));
   wanted_ = look.wanted;
   const std::shared_ptr<const Registry> registry = services_.registry.registry();
-  if (!wanted_->Covers(*registry->wanted())) {
-    look.wanted = registry->wanted();
-    return Attest(std::move(look));
-  }
+  // It may not have been enough for the registry of now.
+  const bool another = look.registry && look.registry != registry;
+  if (!wanted_->Covers(*registry->wanted()) || (another && HasOpenGaps(*findings_)))
+    return LookNarrowly(std::move(look));
   Result<Entries> entries = Match(*registry);
   if (entries.status().code() == StatusCode::kPermissionDenied && LookWholly(look, registry)) return;
   entries = Admit(std::move(entries), look);
   if (!entries.ok() && (look.asks == Asks::kAnew || entries.status().code() != StatusCode::kUnavailable))
-    services_.access.Deny(NewRecord(), entries.status(), Describe(*findings_));
+    RecordDenial(entries.status());
   std::move(look.done)(std::move(entries));
 }
 
@@ -91,7 +126,9 @@ bool Caller::LookWholly(Look& look, const std::shared_ptr<const Registry>& regis
     return false;
   }
   look.narrow = findings_;
+  look.registry = nullptr;
   look.wanted = WantedKinds::All();
+  look.deadline = std::min(look.deadline, services_.clock.MonoNow() + kLongestWholeLook);
   Attest(std::move(look));
   return true;
 }
@@ -125,7 +162,13 @@ bool Caller::HasLost(const Entries& entries) const {
 }
 
 void Caller::RecordDenial(const Status& why) {
-  services_.access.Deny(NewRecord(), why, Describe(*findings_));
+  const auto nearly = [&] {
+    std::vector<std::string> entries;
+    for (const NearMiss& miss : NearMisses(*services_.registry.registry(), findings_->selectors, kNearMisses))
+      entries.push_back(fmt::format("{}: {}", miss.item.entry->id.str(), miss.Describe()));
+    return entries;
+  };
+  services_.access.Deny(NewRecord(), why, Describe(*findings_), nearly);
 }
 
 AuditRecord Caller::NewRecord() const {

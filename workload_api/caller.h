@@ -6,8 +6,9 @@
 //   Unavailable       an attestor could not find out something on which an entry depends, the caller exited meanwhile,
 //   or
 //                     one of its identities has reached a limit
-// Only those kinds of selectors are looked up that some entry names. Who is refused is looked at once more, wholly: the
-// record of a denial says everything that was found. (Who is refused again and again is not: denial_memory.h.)
+// Only those kinds of selectors are looked up that some entry names, and no attestor is waited for on which none of the
+// entries that are left for this caller depends. Who is refused is looked at once more, wholly: the record of a denial
+// says everything that was found. (Who is refused again and again is not: denial_memory.h.)
 //
 // LookAgain() is the same for a stream that is open: no limit is asked, and an answer Unavailable is not put on record
 // as a denial, since nothing is taken away for it.
@@ -69,9 +70,11 @@ class Caller {
     WantedKindsPtr wanted;
     Deadline deadline;
     Done done;
-    std::shared_ptr<const Findings> narrow{};  // of the first look, in the second one at a caller that is denied
+    std::shared_ptr<const Registry> registry{};  // by which it was enough; none: a whole look
+    std::shared_ptr<const Findings> narrow{};    // of the first look, in the second one at a caller that is denied
   };
 
+  void LookNarrowly(Look look);
   void Attest(Look look);
   void OnFindings(Look look, Result<Findings> findings);
   // Looks a second time, or remembers what that would find; false: there is nothing more to look at.

@@ -172,7 +172,20 @@ void AddServer(MetricPage& page, const std::string& socket, const RpcServer& ser
   page.Counter("lanyard_calls_total", "Calls that have come.", Count(stats.calls), {{"socket", socket}});
 }
 
+void AddAttestors(MetricPage& page, const AttestorSet& attestors) {
+  for (const AttestorStats& stats : attestors.stats()) {
+    for (const auto& [outcome, count] :
+         {std::pair{"answered", stats.answered}, std::pair{"incomplete", stats.incomplete},
+          std::pair{"failed", stats.failed}, std::pair{"late", stats.late}, std::pair{"spared", stats.spared}}) {
+      page.Counter("lanyard_attestor_attempts_total", "Attempts of each attestor to find out about a process.",
+                   Count(count), {{"attestor", stats.type}, {"outcome", outcome}});
+    }
+    page.Histogram("lanyard_attestor_seconds", "How long attempts take.", *stats.seconds, {{"attestor", stats.type}});
+  }
+}
+
 void AddCallers(MetricPage& page, const CallerServices& callers) {
+  AddAttestors(page, callers.attestors);
   for (size_t limit = 0; limit < kIdentityLimitNames.size(); ++limit) {
     page.Counter("lanyard_identity_limit_refusals_total", "Calls that were refused above a limit of one identity.",
                  Count(callers.identities.refused()[limit]), {{"limit", std::string(kIdentityLimitNames[limit])}});

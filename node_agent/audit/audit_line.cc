@@ -20,6 +20,8 @@ constexpr size_t kReason = 2048;
 constexpr size_t kSelector = 1024;
 constexpr size_t kAllSelectors = size_t{5} * 1024;
 constexpr size_t kMaxSelectors = 64;
+constexpr size_t kNearly = 480;  // each
+constexpr size_t kMaxNearly = 3;
 constexpr size_t kShort = 128;
 constexpr std::array<Limit, 8> kMiddle = {{{&AuditRecord::spiffe_id, "spiffe_id", 2048 + 16},  // SPIFFE ID §2.3
                                            {&AuditRecord::task, "task", 512},
@@ -50,6 +52,14 @@ void PutCaller(const AuditCaller& caller, std::string& line) {
   line += '}';
 }
 
+void PutNearly(const std::vector<std::string>& nearly, std::string& line) {
+  for (size_t i = 0; i < nearly.size() && i < kMaxNearly; ++i) {
+    line += i == 0 ? ",\"nearly\":[" : ",";
+    PutJsonString(nearly[i], kNearly, line);
+  }
+  if (!nearly.empty()) line += ']';
+}
+
 void PutHead(const AuditPlace& place, AuditKind kind, std::string& line) {
   line += fmt::format("{{\"seq\":{},\"time\":\"{}\",\"kind\":\"{}\"", place.seq, FormatAuditTime(place.time),
                       AuditKindName(kind));
@@ -75,6 +85,8 @@ std::string NoAuditHash() {
 
 void CutAuditRecord(AuditRecord& record) {
   Cut(record.reason, kReason);
+  if (record.nearly.size() > kMaxNearly) record.nearly.resize(kMaxNearly);
+  for (std::string& entry : record.nearly) Cut(entry, kNearly);
   for (const Limit& limit : kMiddle) Cut(record.*limit.field, limit.bytes);
   Cut(record.correlation_id, kShort);
   if (record.policy) {
@@ -92,6 +104,7 @@ std::string FormatAuditLine(const AuditRecord& record, const AuditPlace& place) 
   PutHead(place, record.kind, line);
   if (record.decision != AuditDecision::kNone) PutField("decision", DecisionName(record.decision), kShort, line);
   PutField("reason", record.reason, kReason, line);
+  PutNearly(record.nearly, line);
   if (record.caller) PutCaller(*record.caller, line);
   for (const Limit& limit : kMiddle) PutField(limit.key, record.*limit.field, limit.bytes, line);
   if (record.not_after) PutField("not_after", FormatAuditTime(*record.not_after), kShort, line);

@@ -1,6 +1,7 @@
 // Reading lines back: times, and the strict parser.
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -13,19 +14,33 @@ using Json = nlohmann::json;
 
 constexpr int kMaxDepth = 3;  // {caller:{selectors:[…]}}
 
-enum class Type { kString, kNumber, kObject };
+enum class Type { kString, kNumber, kObject, kStrings };
 struct Key {
   const char* name;
   Type type;
 };
-constexpr Key kKeys[] = {
-    {"seq", Type::kNumber},       {"time", Type::kString},        {"kind", Type::kString},
-    {"decision", Type::kString},  {"reason", Type::kString},      {"caller", Type::kObject},
-    {"spiffe_id", Type::kString}, {"task", Type::kString},        {"owner", Type::kString},
-    {"tool", Type::kString},      {"action", Type::kString},      {"resource", Type::kString},
-    {"serial", Type::kString},    {"authority", Type::kString},   {"not_after", Type::kString},
-    {"policy", Type::kObject},    {"environment", Type::kString}, {"correlation_id", Type::kString},
-    {"count", Type::kNumber},     {"checkpoint", Type::kObject},  {"prev_hash", Type::kString}};
+constexpr Key kKeys[] = {{"seq", Type::kNumber},
+                         {"time", Type::kString},
+                         {"kind", Type::kString},
+                         {"decision", Type::kString},
+                         {"reason", Type::kString},
+                         {"nearly", Type::kStrings},
+                         {"caller", Type::kObject},
+                         {"spiffe_id", Type::kString},
+                         {"task", Type::kString},
+                         {"owner", Type::kString},
+                         {"tool", Type::kString},
+                         {"action", Type::kString},
+                         {"resource", Type::kString},
+                         {"serial", Type::kString},
+                         {"authority", Type::kString},
+                         {"not_after", Type::kString},
+                         {"policy", Type::kObject},
+                         {"environment", Type::kString},
+                         {"correlation_id", Type::kString},
+                         {"count", Type::kNumber},
+                         {"checkpoint", Type::kObject},
+                         {"prev_hash", Type::kString}};
 
 bool Is(const Json& value, Type type) {
   switch (type) {
@@ -35,6 +50,9 @@ bool Is(const Json& value, Type type) {
       return value.is_number_unsigned();
     case Type::kObject:
       return value.is_object();
+    case Type::kStrings:
+      return value.is_array() &&
+             std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_string(); });
   }
   return false;
 }

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "attestors/unix_attestor.h"
 #include "node_agent/app/process_usage.h"
 #include "tests/support/fake_records.h"
 #include "tests/unit/app/observe_fixture.h"
@@ -108,7 +109,13 @@ class AgentMetricsTest : public ::testing::Test {
           {}, source_, [this] { return std::vector{source_.issuer()}; }, {}, state_, world_.loop, world_.clock)
           .value();
   FakeAuditLog audit_{world_.loop};
-  AttestorSet attestors_{world_.loop, world_.clock, {}};
+  static std::vector<std::unique_ptr<Attestor>> UnixAlone(HostTools& tools) {
+    std::vector<std::unique_ptr<Attestor>> one;
+    one.push_back(MakeUnixAttestor({}, tools));
+    return one;
+  }
+  HostTools tools_{world_.loop, world_.clock};
+  AttestorSet attestors_{world_.loop, world_.clock, UnixAlone(tools_)};
   AccessLog access_{audit_, world_.clock};
   std::unique_ptr<CallerServices> callers_;
   LoopDelay delay_{world_.clock};
@@ -137,6 +144,8 @@ TEST_F(AgentMetricsTest, ShowsWhatThePartsCount) {
   const std::string text = RenderMetrics(All());
   for (const char* line : {"lanyard_build_info{environment=\"production\",version=\"1.2.3\"} 1",
                            "lanyard_start_time_seconds 1767225600",
+                           "lanyard_attestor_attempts_total{attestor=\"unix\",outcome=\"late\"} 0",
+                           "lanyard_attestor_seconds_count{attestor=\"unix\"} 0",
                            "lanyard_ready 1",
                            "lanyard_health_level{component=\"audit\"} 0",
                            "lanyard_health_level{component=\"ca\"} 2",

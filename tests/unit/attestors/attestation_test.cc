@@ -19,16 +19,19 @@ using namespace std::chrono_literals;
 // Answers when the test says so.
 class ManualAttestor : public Attestor {
  public:
-  explicit ManualAttestor(std::string type, std::optional<Findings> at_deadline = std::nullopt)
-      : type_(std::move(type)), at_deadline_(std::move(at_deadline)) {}
+  explicit ManualAttestor(std::string type, std::optional<Findings> at_deadline = std::nullopt,
+                          std::optional<std::chrono::milliseconds> service_limit = std::nullopt)
+      : type_(std::move(type)), at_deadline_(std::move(at_deadline)), service_limit_(service_limit) {}
 
   std::string_view type() const override { return type_; }
-  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline, Done done) override {
+  std::optional<std::chrono::milliseconds> service_limit() const override { return service_limit_; }
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline, Done done) override {
+    given = deadline;
     static_cast<void>(subject->cgroups());
     static_cast<void>(subject->executable());
     struct Asked : Attempt {
       ~Asked() override { --attestor->attempts; }
-      std::optional<Findings> GiveUp() override { return attestor->at_deadline_; }
+      std::optional<Findings> SoFar() const override { return attestor->at_deadline_; }
       ManualAttestor* attestor = nullptr;
     };
     done_ = std::move(done);
@@ -41,10 +44,12 @@ class ManualAttestor : public Attestor {
   bool asked() const { return static_cast<bool>(done_); }
 
   int attempts = 0;  // alive
+  Deadline given;
 
  private:
   const std::string type_;
   const std::optional<Findings> at_deadline_;
+  const std::optional<std::chrono::milliseconds> service_limit_;
   Done done_;
 };
 
@@ -52,13 +57,12 @@ class AttestorSetTest : public testing::Test {
  protected:
   void Ask(const PeerProcess& peer, WantedKindsPtr wanted = WantedKinds::All()) {
     result_.reset();
-    attestation_ = set_.Attest(
-        peer, clock_.MonoNow() + 1s,
-        [this](Result<Findings> result) {
-          EXPECT_FALSE(result_.has_value()) << "answered twice";
-          result_ = std::move(result);
-        },
-        std::move(wanted));
+    attestation_ = set_.Attest(peer, clock_.MonoNow() + 1s,
+                               [this](Result<Findings> result) {
+                                 EXPECT_FALSE(result_.has_value()) << "answered twice";
+                                 result_ = std::move(result);
+                               },
+                               {.wanted = std::move(wanted)});
   }
   std::vector<std::unique_ptr<Attestor>> Both() {
     std::vector<std::unique_ptr<Attestor>> both;
@@ -245,6 +249,83 @@ TEST_F(AttestorSetTest, RefusesACallerWhoseUidChangesInTheMiddle) {
   two_->Answer(Findings{});
   EXPECT_EQ(Code(), StatusCode::kUnavailable);
   EXPECT_THAT(Text(), HasSubstr("changed its user or groups"));
+}
+
+// A kernel attestor and a service.
+class ServiceTest : public AttestorSetTest {
+ protected:
+  void AskUntil(const PeerProcess& peer, std::function<bool(const Findings&, size_t)> enough) {
+    result_.reset();
+    attestation_ =
+        services_.Attest(peer, clock_.MonoNow() + 1s, [this](Result<Findings> result) { result_ = std::move(result); },
+                         {.enough = std::move(enough)});
+  }
+  std::vector<std::unique_ptr<Attestor>> KernelAndServices() {
+    std::vector<std::unique_ptr<Attestor>> all;
+    all.emplace_back(kernel_);
+    all.emplace_back(quick_);
+    all.emplace_back(slow_);
+    return all;
+  }
+
+  ManualAttestor* kernel_ = new ManualAttestor("kernel", Findings{{{"kernel", "uid:1"}}, {}});
+  ManualAttestor* quick_ = new ManualAttestor("quick", std::nullopt, 200ms);
+  ManualAttestor* slow_ = new ManualAttestor("slow", std::nullopt, 300ms);
+  AttestorSet services_{loop_, clock_, KernelAndServices()};
+};
+
+TEST_F(ServiceTest, AServiceIsNotAskedWhereWhatTheKernelSaysIsEnough) {
+  TestProcess process([] {});
+  AskUntil(process.Peer(geteuid()), [](const Findings& so_far, size_t open) {
+    EXPECT_THAT(Texts(so_far), ElementsAre("kernel:uid:1"));
+    EXPECT_EQ(open, 0u);
+    EXPECT_EQ(so_far.gaps.size(), 2u);
+    return true;
+  });
+  EXPECT_FALSE(result_) << "never before Attest() has returned";
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_FALSE(quick_->asked() || slow_->asked());
+  EXPECT_EQ((*result_)->gaps[1].prefix, "slow");
+  EXPECT_EQ((*result_)->gaps[1].why.code(), StatusCode::kCancelled);
+  EXPECT_EQ(services_.stats()[0].answered, 1u);
+  EXPECT_EQ(services_.stats()[2].spared, 1u);
+}
+
+TEST_F(ServiceTest, ASlowServiceIsNotWaitedForOnceTheOthersAreEnough) {
+  TestProcess process([] {});
+  AskUntil(process.Peer(geteuid()), [](const Findings& so_far, size_t open) {
+    return std::none_of(so_far.gaps.begin() + open, so_far.gaps.end(),
+                        [](const Gap& gap) { return gap.prefix == "quick"; });
+  });
+  ASSERT_TRUE(quick_->asked() && slow_->asked());
+  kernel_->Answer(Findings{{{"kernel", "uid:1"}}, {}});
+  EXPECT_FALSE(result_);
+  quick_->Answer(Findings{{{"quick", "label:x"}}, {}});
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_THAT(Texts(**result_), ElementsAre("kernel:uid:1", "quick:label:x"));
+  EXPECT_EQ(services_.stats()[2].spared, 1u);
+  slow_->Answer(Findings{{{"slow", "late:1"}}, {}});  // comes to nothing
+  EXPECT_EQ((*result_)->selectors.size(), 2u);
+}
+
+TEST_F(ServiceTest, EachServiceHasALimitOfItsOwnAndTheOthersGoOn) {
+  TestProcess process([] {});
+  AskUntil(process.Peer(geteuid()), nullptr);
+  EXPECT_EQ(quick_->given, clock_.MonoNow() + 200ms);
+  EXPECT_EQ(kernel_->given, clock_.MonoNow() + 1s);
+  clock_.Advance(200ms);
+  EXPECT_EQ(quick_->attempts, 0);
+  EXPECT_FALSE(result_);
+  slow_->Answer(Findings{{{"slow", "a:1"}}, {}});
+  kernel_->Answer(Error(StatusCode::kUnavailable, "no"));
+  ASSERT_EQ(Code(), StatusCode::kOk) << Text();
+  EXPECT_THAT(Texts(**result_), ElementsAre("slow:a:1"));
+  EXPECT_EQ((*result_)->gaps[0].prefix, "quick");
+  EXPECT_EQ((*result_)->gaps[0].why.code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(services_.stats()[1].late, 1u);
+  EXPECT_EQ(services_.stats()[2].answered, 1u);
+  EXPECT_EQ(services_.stats()[0].failed, 1u);
 }
 
 TEST_F(AttestorSetTest, WithoutAttestorsFindsNothingAndStillChecksTheCaller) {

@@ -47,8 +47,9 @@ class WantedOfProcessTest : public testing::Test {
  protected:
   Findings Attest(const PeerProcess& peer, WantedKindsPtr wanted) {
     std::optional<Result<Findings>> result;
-    auto attestation = set_.Attest(
-        peer, clock_.MonoNow() + 1s, [&](Result<Findings> answer) { result = std::move(answer); }, std::move(wanted));
+    auto attestation =
+        set_.Attest(peer, clock_.MonoNow() + 1s, [&](Result<Findings> answer) { result = std::move(answer); },
+                    {.wanted = std::move(wanted)});
     EXPECT_TRUE(RunUntil(loop_, [&] { return result.has_value(); }));
     EXPECT_TRUE(result && result->ok()) << (*result).status();
     return result && result->ok() ? **std::move(result) : Findings{};

@@ -86,6 +86,7 @@ TEST(AuditLineTest, NoLineIsLongerThanALineMayBe) {
         record.serial = record.authority = record.correlation_id = huge;
     record.policy = AuditPolicy{.engine = huge, .revision = huge};
     record.caller->selectors.assign(1000, huge.substr(0, 5000));
+    record.nearly.assign(1000, huge);
     AuditPlace place = Place();
     place.environment = huge;
     place.seq = UINT64_MAX;
@@ -94,6 +95,7 @@ TEST(AuditLineTest, NoLineIsLongerThanALineMayBe) {
     const Json parsed = Json::parse(line, nullptr, false);
     ASSERT_FALSE(parsed.is_discarded());
     EXPECT_TRUE(parsed["reason"].get<std::string>().ends_with("\u2026"));
+    EXPECT_EQ(parsed["nearly"].size(), 3u);
     EXPECT_EQ(parsed["caller"]["selectors"].size() + parsed["caller"]["selectors_left_out"].get<size_t>(), 1000u);
     CutAuditRecord(record);
     EXPECT_EQ(FormatAuditLine(record, place), line) << "what is cut early must not show";

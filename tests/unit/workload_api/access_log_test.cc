@@ -52,6 +52,21 @@ TEST_F(AccessLogTest, TellsDenialsOfTwoContainersOfOneUidApart) {
   EXPECT_EQ(audit_.records.size(), 2u);
 }
 
+TEST_F(AccessLogTest, LooksForEntriesNearlyEarnedOnlyForADenialThatIsWritten) {
+  int looks = 0;
+  const auto nearly = [&looks] {
+    ++looks;
+    return std::vector<std::string>{"spiffe://example.org/a: 1 of 2 selectors; missing unix:uid:2"};
+  };
+  for (int i = 0; i < 5; ++i) {
+    AuditRecord record{.kind = AuditKind::kFetch, .caller = AuditCaller{.pid = 7, .uid = 1000, .selectors = {}}};
+    access_.Deny(std::move(record), Error(StatusCode::kPermissionDenied, "no entry"), "unix:uid:1000", nearly);
+  }
+  EXPECT_EQ(looks, 1);
+  ASSERT_EQ(audit_.records.size(), 1u);
+  EXPECT_EQ(audit_.records[0].nearly, nearly());
+}
+
 TEST_F(AccessLogTest, TellsTwoReasonsApartAndOneReasonThatNamesDifferentPidsNot) {
   const auto deny = [this](std::string_view why) {
     AuditRecord record{.kind = AuditKind::kAdmin, .caller = AuditCaller{.pid = 7, .uid = 0, .selectors = {}}};

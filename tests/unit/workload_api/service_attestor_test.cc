@@ -1,0 +1,72 @@
+#include "tests/unit/workload_api/workload_fixture.h"
+
+namespace lanyard {
+namespace {
+
+using std::chrono::milliseconds;
+
+// Of a container engine that never says a word.
+class SilentService : public Attestor {
+ public:
+  std::string_view type() const override { return "process"; }
+  std::optional<milliseconds> service_limit() const override { return milliseconds(2000); }
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject>, Deadline, Done) override {
+    return std::make_unique<Attempt>();
+  }
+};
+
+constexpr char kEntries[] = R"(entries:
+  - {spiffe_id: "spiffe://example.org/bot", selectors: ["unix:uid:1000"]}
+  - {spiffe_id: "spiffe://example.org/contained", selectors: ["unix:uid:2000", "process:scope:x.scope"]}
+  - {spiffe_id: "spiffe://example.org/nearly", selectors: ["unix:uid:3000", "unix:path:/usr/bin/agent"]}
+)";
+
+class ServiceAttestorTest : public WorkloadServiceTest {
+ protected:
+  ServiceAttestorTest() {
+    BuildServices();  // the base class could not know of ours yet
+    SetRegistry(kEntries);
+  }
+  std::vector<std::unique_ptr<Attestor>> MakeServiceAttestors() override {
+    std::vector<std::unique_ptr<Attestor>> one;
+    one.push_back(std::make_unique<SilentService>());
+    return one;
+  }
+  std::optional<Status> StatusAfter(OpenCall& stream, milliseconds time) {
+    clock_.Advance(time);
+    RunUntilIdle(loop_);
+    return stream.call.status;
+  }
+};
+
+TEST_F(ServiceAttestorTest, ASilentServiceDoesNotDelayACallerWhoseEntriesDoNotNeedIt) {
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);  // no time passes
+  EXPECT_EQ(stream->call.messages.size(), 1u);
+}
+
+TEST_F(ServiceAttestorTest, ACallerWhoseEntryNeedsASilentServiceIsToldSoAfterTheServicesLimit) {
+  selector_ = "unix:uid:2000";
+  auto stream = Open("FetchX509SVID");
+  EXPECT_FALSE(StatusAfter(*stream, milliseconds(1999)));
+  const auto status = StatusAfter(*stream, milliseconds(1));
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code(), StatusCode::kUnavailable);
+  EXPECT_NE(Message(*status).find("process"), std::string_view::npos) << *status;
+}
+
+TEST_F(ServiceAttestorTest, ADenialWaitsLittleForWhatOnlyItsRecordSaysAndTheRecordSaysWhatWasNearlyEarned) {
+  selector_ = "unix:uid:3000";
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);
+  const auto status = StatusAfter(*stream, milliseconds(500));
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code(), StatusCode::kPermissionDenied) << *status;
+  ASSERT_FALSE(audit_.records.empty());
+  EXPECT_EQ(
+      audit_.records.back().nearly,
+      std::vector<std::string>{"spiffe://example.org/nearly: 1 of 2 selectors; missing unix:path:/usr/bin/agent"});
+}
+
+}  // namespace
+}  // namespace lanyard
