@@ -2,7 +2,7 @@
 # Other people's programs that the tests run Lanyard against, at fixed versions.
 #
 #   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec,
-#                             ghostunnel, the MCP SDK
+#                             spire-agent's package for finding containers, ghostunnel, the MCP SDK
 #   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent
 #   tests/peers.sh where      makes nothing
 #
@@ -133,6 +133,15 @@ if ! current h2spec "$stamp"; then
   (cd "$here/peers/h2spec" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
     -o "$peers/bin/h2spec" github.com/summerwind/h2spec/cmd/h2spec) >&2
   echo "$stamp" >"$peers/h2spec.stamp"
+fi
+
+stamp=$(stamp_of "$here"/peers/containerinfo/go.mod "$here"/peers/containerinfo/go.sum "$here"/peers/containerinfo/main.go)
+if ! current containerinfo "$stamp"; then
+  say "building containerinfo"
+  go=$(find_go)
+  (cd "$here/peers/containerinfo" && GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
+    -o "$peers/bin/containerinfo" .) >&2
+  echo "$stamp" >"$peers/containerinfo.stamp"
 fi
 
 if ! current ghostunnel "$ghostunnel_version $ghostunnel_hash"; then
