@@ -125,6 +125,7 @@ Result<ProcStatus> ParseProcStatus(std::string_view text) {
   bool seen[kFields] = {};
   while (!text.empty()) {
     std::string_view value = Cut(text, '\n');
+    if (value.find(':') == std::string_view::npos) continue;
     const std::string_view name = Cut(value, ':');
     const auto* found = std::find(std::begin(kNames), std::end(kNames), name);
     if (found == std::end(kNames)) continue;

@@ -103,6 +103,13 @@ class GrantRecordTest(NodeTest):
             self.assertNotIn(absent, record)
         self.assertEqual(log.lines(kind='issue'), [], 'nothing was signed for it')
 
+    def test_a_denial_says_which_entries_were_nearly_earned_and_what_is_missing(self):
+        node, log = self.running([entry('/planner', ME, 'systemd:id:planner.service'), entry('/other', 'unix:uid:4242')])
+        self.assertEqual(node.cli('fetch', 'x509').returncode, EXIT_DENIED)
+        self.assertEqual(log.wait(kind='fetch', decision='deny')['nearly'],
+                         ['spiffe://example.org/planner: 1 of 2 selectors; missing systemd:id:planner.service'])
+        self.assertEqual(node.cli('audit', 'verify').returncode, EXIT_OK)
+
     def test_two_hundred_equal_denials_in_a_row_make_one_record_and_a_count(self):
         node, log = self.running([entry('/other', 'unix:uid:4242')])
         done = node.run([PYTHON, RAW, 'fetches', node.socket, 200])

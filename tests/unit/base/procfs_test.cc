@@ -43,6 +43,7 @@ TEST(ProcStatusTest, RefusesASecondUidLine) {
 TEST(ProcStatusTest, RefusesMissingAndMalformedLines) {
   for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{{"Uid:\t1000\t1001\t1002\t1003\n", ""},
                                                                                  {"Groups:\t4 24 27 \n", ""},
+                                                                                 {"Groups:\t4 24 27 \n", "Groups\n"},
                                                                                  {"NoNewPrivs:\t1\n", ""},
                                                                                  {"1003", "-1"},
                                                                                  {"1003", "4294967296"},
