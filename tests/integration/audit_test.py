@@ -108,7 +108,7 @@ class GrantRecordTest(NodeTest):
         self.assertEqual(node.cli('fetch', 'x509').returncode, EXIT_DENIED)
         self.assertEqual(log.wait(kind='fetch', decision='deny')['nearly'],
                          ['spiffe://example.org/planner: 1 of 2 selectors; missing systemd:id:planner.service'])
-        self.assertEqual(node.cli('audit', 'verify').returncode, EXIT_OK)
+        self.assertEqual(node.cli('audit', 'verify', '--config', node.config).returncode, EXIT_OK)
 
     def test_two_hundred_equal_denials_in_a_row_make_one_record_and_a_count(self):
         node, log = self.running([entry('/other', 'unix:uid:4242')])
