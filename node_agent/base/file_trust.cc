@@ -18,7 +18,7 @@ namespace {
 constexpr int kMaxSymlinks = 40;  // as the kernel's own limit, path_resolution(7)
 
 // What a name on the path is for, which decides how strict to be with it.
-enum class Role { kOnTheWay, kSymlink, kDirectory, kPublicFile, kSecretFile };
+enum class Role { kOnTheWay, kSymlink, kDirectory, kSocket, kPublicFile, kSecretFile };
 
 struct Place {
   UniqueFd fd;  // O_PATH
@@ -39,7 +39,8 @@ Status Distrust(const Place& place, std::string_view why, std::string_view remed
 Status CheckPlace(const Place& place, Role role) {
   const struct stat& info = place.info;
   const bool foreign = info.st_uid != 0 && info.st_uid != geteuid();
-  const bool writable = role != Role::kSymlink && (info.st_mode & 022) != 0;  // a symlink's mode means nothing
+  // A symlink's mode means nothing; a socket's is for those who connect, and changes nothing for others.
+  const bool writable = role != Role::kSymlink && role != Role::kSocket && (info.st_mode & 022) != 0;
   const bool sticky_way = role == Role::kOnTheWay && (info.st_mode & S_ISVTX) != 0;
   const bool readable = role == Role::kSecretFile && (info.st_mode & 044) != 0;
   if (!foreign && (!writable || sticky_way) && !readable) return OkStatus();
@@ -148,6 +149,13 @@ Result<UniqueFd> OpenTrustedDirectory(const std::string& path) {
   if (!S_ISDIR(place.info.st_mode)) return Error(StatusCode::kFailedPrecondition, "open {}: not a directory", path);
   RETURN_IF_ERROR(CheckPlace(place, Role::kDirectory));
   return Reopen(place, O_DIRECTORY);
+}
+
+Result<UniqueFd> OpenTrustedSocket(const std::string& path) {
+  ASSIGN_OR_RETURN(Place place, Walk(path));
+  if (!S_ISSOCK(place.info.st_mode)) return Error(StatusCode::kFailedPrecondition, "open {}: not a socket", path);
+  RETURN_IF_ERROR(CheckPlace(place, Role::kSocket));
+  return std::move(place.fd);
 }
 
 Status CheckTrustedFile(const std::string& path, FileSecrecy secrecy) {

@@ -34,6 +34,10 @@ Result<UniqueFd> OpenTrustedFile(const std::string& path, FileSecrecy secrecy);
 // Opens the directory at `path` for listing. Sticky is no excuse here: others could add files.
 Result<UniqueFd> OpenTrustedDirectory(const std::string& path);
 
+// The Unix socket at `path`, as an O_PATH descriptor: connecting to /proc/self/fd/N reaches this socket, whatever has
+// come to bear its name. Its mode is no matter, it only says who may connect; who answers at it is another question.
+Result<UniqueFd> OpenTrustedSocket(const std::string& path);
+
 Status CheckTrustedFile(const std::string& path, FileSecrecy secrecy);
 Status CheckTrustedDirectory(const std::string& path);
 
