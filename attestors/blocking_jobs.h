@@ -33,6 +33,7 @@ class BlockingJobs {
   using Owner = uint64_t;
   // Of jobs that belong to no uid; uids have 32 bits.
   static constexpr Owner kUserDatabase = Owner{1} << 32;
+  static constexpr Owner kContainerEngines = kUserDatabase + 1;
 
   BlockingJobs(EventLoop& loop, BlockingLimits limits);
   ~BlockingJobs();

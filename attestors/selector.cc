@@ -79,6 +79,23 @@ Status CheckNamespace(std::string_view text) {
   return which == "host" ? OkStatus() : CheckNumber(which);
 }
 
+// As an engine writes a label: its name has no colon (the docker attestor leaves such out), its value may be anything.
+Status CheckLabel(std::string_view text) {
+  const size_t colon = text.find(':');
+  return colon != std::string_view::npos && colon > 0 ? OkStatus() : Malformed("a label's name, a colon and its value");
+}
+
+Status CheckVariable(std::string_view text) {
+  const size_t equals = text.find('=');
+  return equals != std::string_view::npos && equals > 0 ? OkStatus() : Malformed("a variable, as NAME=value");
+}
+
+Status CheckDigest(std::string_view text) {
+  constexpr std::string_view kPrefix = "sha256:";
+  if (text.starts_with(kPrefix) && CheckSha256(text.substr(kPrefix.size())).ok()) return OkStatus();
+  return Malformed("sha256: and 64 lower-case hexadecimal digits");
+}
+
 constexpr auto kId = SelectorStrength::kIdentifies;
 constexpr auto kNarrow = SelectorStrength::kNarrowsOnly;
 constexpr SelectorKind kKinds[] = {
@@ -116,6 +133,17 @@ constexpr SelectorKind kKinds[] = {
      "whether a debugger is attached; any process of the same uid may attach"},
     {"process", "no_new_privs", "true or false", kNarrow, CheckBool,
      "whether exec can raise privileges; any process may set it on itself"},
+    {"docker", "label", "<name>:<value>", kId, CheckLabel,
+     "label of the caller's container; who may start containers, and who made its image where `run` sets none of that "
+     "name"},
+    {"docker", "env", "<NAME>=<value>", kId, CheckVariable,
+     "variable that the caller's container was made with; who may start containers, and who made its image where `run` "
+     "sets none of that name"},
+    {"docker", "image_id", "<name>", kId, CheckName,
+     "image of the caller's container, as it was named to start it; who may start containers, or give an image on this "
+     "machine that name"},
+    {"docker", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
+     "digest of the image's configuration; who may start containers from that image and steer them (mounts, command)"},
 };
 
 std::string_view KindOf(std::string_view value) {
@@ -148,6 +176,12 @@ Result<Selector> Selector::Parse(std::string_view text) {
     return Error(StatusCode::kInvalidArgument, "selector \"{}\": the type \"{}\" may only have a-z, 0-9, _ and -", text,
                  type);
   return Selector{std::string(type), std::string(text.substr(colon + 1))};
+}
+
+std::string Shown(const Selector& selector) {
+  const size_t equals = selector.value.find('=');
+  if (KindOf(selector.value) != "env" || equals == std::string::npos) return selector.str();
+  return fmt::format("{}:{}=(not shown)", selector.type, std::string_view(selector.value).substr(0, equals));
 }
 
 std::span<const SelectorKind> SelectorKinds() {

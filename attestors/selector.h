@@ -49,6 +49,10 @@ struct SelectorKind {
 // Every kind that the built-in attestors know, grouped by type.
 std::span<const SelectorKind> SelectorKinds();
 
+// The selector as it may be recorded and shown: of an environment variable only the name, since values may be passwords
+// ("docker:env:TOKEN=(not shown)"). What an entry asks for may be shown as it is.
+std::string Shown(const Selector& selector);
+
 // The table's row for `selector`, by type and kind; nullptr when there is none.
 const SelectorKind* FindSelectorKind(const Selector& selector);
 

@@ -15,7 +15,7 @@ namespace {
 std::string Describe(const Findings& findings) {
   std::string text;
   for (const Selector& selector : findings.selectors)
-    text += fmt::format("{}{}", text.empty() ? "" : " ", selector.str());
+    text += fmt::format("{}{}", text.empty() ? "" : " ", Shown(selector));
   for (const Gap& gap : findings.gaps)
     text += fmt::format("; {} could not be found out: {}", gap.prefix, Message(gap.why));
   return text;
@@ -178,7 +178,7 @@ AuditRecord Caller::NewRecord() const {
                      .resource = std::string(call_.method()),
                      .correlation_id = correlation_id_};
   if (findings_) {
-    for (const Selector& selector : findings_->selectors) record.caller->selectors.push_back(selector.str());
+    for (const Selector& selector : findings_->selectors) record.caller->selectors.push_back(Shown(selector));
     record.policy = AuditPolicy{.engine = "registry", .revision = revision_};
   }
   return record;

@@ -50,7 +50,7 @@ class AttestProcess : public OneRequestHandler<admin::v1::AttestProcessRequest> 
     const std::unique_ptr<Attestation> finished = std::move(attestation_);
     if (!findings.ok()) return call().Finish(Annotate(findings.status(), "attest pid {}", pid_));
     for (const AttestorTime& time : finished->times()) AddAttestor(time, *findings);
-    for (const Selector& selector : findings->selectors) response_.add_selectors(selector.str());
+    for (const Selector& selector : findings->selectors) response_.add_selectors(Shown(selector));
     AddEntries(*findings);
     call().Reply(SerializeShared(response_));
   }

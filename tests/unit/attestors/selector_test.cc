@@ -104,7 +104,25 @@ TEST(SelectorTest, NamesTheValidKindsWhenOneIsUnknown) {
 }
 
 TEST(SelectorTest, LeavesOtherAttestorsTypesToThem) {
-  EXPECT_EQ(CheckCode("docker:image_id:x"), StatusCode::kNotFound);
+  EXPECT_EQ(CheckCode("gcp:image_id:x"), StatusCode::kNotFound);
+}
+
+TEST(SelectorTest, ShowsNoValueOfAVariable) {
+  EXPECT_EQ(Shown({"docker", "env:TOKEN=a=b"}), "docker:env:TOKEN=(not shown)");
+  EXPECT_EQ(Shown({"docker", "label:env:a=b"}), "docker:label:env:a=b");
+  EXPECT_EQ(Shown({"unix", "uid:1"}), "unix:uid:1");
+}
+
+TEST(SelectorTest, ChecksWhatAContainerEngineSays) {
+  for (std::string_view good : {"docker:label:team:refunds", "docker:label:url:http://x:1", "docker:label:empty:",
+                                "docker:env:A=", "docker:env:A=b=c", "docker:image_id:agent:v1"}) {
+    EXPECT_EQ(CheckCode(good), StatusCode::kOk) << good;
+  }
+  EXPECT_EQ(CheckCode("docker:image_config_digest:sha256:" + std::string(64, 'a')), StatusCode::kOk);
+  for (std::string_view bad : {"docker:label:team", "docker:label::x", "docker:env:A", "docker:env:=b",
+                               "docker:image_id:", "docker:image_config_digest:sha256:ab", "docker:id:x"}) {
+    EXPECT_EQ(CheckCode(bad), StatusCode::kInvalidArgument) << bad;
+  }
 }
 
 TEST(SelectorTest, WhatAProcessCanSetItselfOnlyNarrows) {

@@ -1,0 +1,152 @@
+#include "attestors/docker_engine.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "attestors/blocking_jobs.h"
+
+namespace lanyard {
+namespace {
+
+// An engine learns that a container runs a moment after the container's first process does.
+constexpr int kLooks = 6;
+constexpr std::chrono::milliseconds kFirstPause{10};  // doubled each time
+
+// The path with its symbolic links followed; as it is where that is not possible. Pool only: may hang.
+std::string RealPath(const std::string& path) {
+  const std::unique_ptr<char, decltype(&free)> real(realpath(path.c_str(), nullptr), free);
+  return real != nullptr ? std::string(real.get()) : path;
+}
+
+bool LeadsTo(std::string directory, const std::string& path) {
+  if (directory == path) return true;
+  if (!directory.ends_with('/')) directory += '/';
+  return path.starts_with(directory);
+}
+
+Status CheckMounts(const DockerContainer& container, const std::vector<std::string>& sockets) {
+  if (container.mounted.empty()) return OkStatus();
+  std::vector<std::string> real_sockets(sockets.size());
+  std::transform(sockets.begin(), sockets.end(), real_sockets.begin(), RealPath);
+  for (const std::string& mounted : container.mounted) {
+    for (const std::string& socket : real_sockets) {
+      if (!LeadsTo(RealPath(mounted), socket)) continue;
+      return Error(StatusCode::kPermissionDenied,
+                   "{} is mounted into it, and whoever reaches {} can make containers that look like any other; "
+                   "start it without that mount",
+                   mounted, socket);
+    }
+  }
+  return OkStatus();
+}
+
+Result<DockerContainer> Read(const WipedString& answer, const std::string& id, bool with_env,
+                             const std::vector<std::string>& sockets) {
+  ASSIGN_OR_RETURN(DockerContainer container, ReadDockerAnswer(answer, id));
+  RETURN_IF_ERROR(CheckMounts(container, sockets));
+  if (!with_env) container.env.clear();
+  return container;
+}
+
+Status About(const std::string& id, const Status& why) {
+  return Annotate(why, "inspect container {}…", std::string_view(id).substr(0, 12));
+}
+
+}  // namespace
+
+// One lookup, in the hands of the cache.
+class DockerEngine::Inspection {
+ public:
+  Inspection(DockerEngine& engine, std::string id, Env env, Deadline deadline, Cache::Found found)
+      : engine_(engine), id_(std::move(id)), env_(env), deadline_(deadline), found_(std::move(found)) {}
+
+  void Ask() {
+    request_ = engine_.http_.Get(fmt::format("/containers/{}/json", id_), deadline_,
+                                 [this](Result<HttpAnswer> answer) { OnAnswer(std::move(answer)); });
+  }
+
+ private:
+  void OnAnswer(Result<HttpAnswer> answer) {
+    const Options& options = engine_.options_;
+    if (!answer.ok()) return Finish(Unreachable(answer.status()));
+    if (answer->status == 404) return Finish(Facts());
+    if (answer->status != 200)
+      return Finish(Error(StatusCode::kUnavailable, "socket {}: {} answered with HTTP status {}; see its log",
+                          options.socket, options.name, answer->status));
+    auto body = std::make_shared<const WipedString>(std::move(answer->body));
+    auto read = std::make_shared<Result<DockerContainer>>(DockerContainer{});
+    job_ = engine_.tools_.jobs.Submit(
+        BlockingJobs::kContainerEngines,
+        [body, read, id = id_, env = env_, sockets = options.dangerous_sockets]() mutable {
+          *read = Read(*body, id, env == Env::kWanted, sockets);
+          body.reset();
+        },
+        [this, read] { OnRead(std::move(*read)); });
+  }
+
+  void OnRead(Result<DockerContainer> container) {
+    if (!container.ok()) return Finish(container.status());
+    if (container->running) return Finish(Facts(*std::move(container)));
+    if (++looks_ == kLooks)
+      return Finish(Error(StatusCode::kFailedPrecondition, "{} says that it does not run", engine_.options_.name));
+    pause_ = engine_.clock_.CallAfter(kFirstPause * (1 << looks_), [this] { Ask(); });
+  }
+
+  Status Unreachable(const Status& why) const {
+    if (why.code() != StatusCode::kNotFound && why.code() != StatusCode::kUnavailable) return why;
+    return Error(StatusCode::kUnavailable, "{}; is {} running, and may the node agent reach it?", Message(why),
+                 engine_.options_.name);
+  }
+
+  // Destroys this.
+  void Finish(Result<Facts> facts) {
+    if (!facts.ok()) facts = About(id_, facts.status());
+    Cache::Found found = std::move(found_);
+    std::move(found)(std::move(facts));
+  }
+
+  DockerEngine& engine_;
+  const std::string id_;
+  const Env env_;
+  const Deadline deadline_;
+  Cache::Found found_;
+  int looks_ = 0;
+  std::unique_ptr<HttpClient::Request> request_;
+  std::unique_ptr<BlockingJobs::Ticket> job_;
+  std::unique_ptr<Clock::Alarm> pause_;
+};
+
+DockerEngine::DockerEngine(Options options, HostTools& tools, Clock& clock)
+    : options_(std::move(options)),
+      tools_(tools),
+      clock_(clock),
+      http_(tools.loop, clock, {.unix_socket = options_.socket, .max_body_bytes = kMaxDockerAnswer}),
+      with_env_(clock, Inspect(Env::kWanted)),
+      without_env_(clock, Inspect(Env::kNotWanted)) {}
+
+DockerEngine::Cache::LookUp DockerEngine::Inspect(Env env) {
+  return [this, env](const std::string& id, Deadline deadline, Cache::Found found) -> std::shared_ptr<void> {
+    auto inspection = std::make_shared<Inspection>(*this, id, env, deadline, std::move(found));
+    inspection->Ask();
+    return inspection;
+  };
+}
+
+DockerEngine::Cache::FactsPtr DockerEngine::Cached(const std::string& id, Env env) const {
+  auto facts = with_env_.Cached(id);  // does for those who do not want them
+  return facts == nullptr && env == Env::kNotWanted ? without_env_.Cached(id) : facts;
+}
+
+std::unique_ptr<DockerEngine::Cache::Ticket> DockerEngine::Find(const std::string& id, Env env, Deadline deadline,
+                                                                Cache::Done done) {
+  return (env == Env::kWanted ? with_env_ : without_env_).Find(id, deadline, std::move(done));
+}
+
+Status DockerEngine::Late(const std::string& id) const {
+  return About(id, Error(StatusCode::kDeadlineExceeded, "socket {}: {} has not answered in time", options_.socket,
+                         options_.name));
+}
+
+}  // namespace lanyard
