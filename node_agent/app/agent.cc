@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "attestors/docker_attestor.h"
 #include "attestors/process_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
@@ -18,10 +19,11 @@ namespace {
 
 constexpr unsigned kOperators = 32;  // connections to the admin socket
 
-std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostTools& tools) {
+std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostTools& tools, Clock& clock) {
   std::vector<std::unique_ptr<Attestor>> attestors;
   attestors.push_back(MakeUnixAttestor({.executable = config.attestors.unix_executable}, tools));
   attestors.push_back(MakeProcessAttestor({}, tools));
+  if (config.attestors.docker) attestors.push_back(MakeDockerAttestor(*config.attestors.docker, tools, clock));
   return attestors;
 }
 
@@ -49,7 +51,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
       source_(ca_->source(), *state_, *audit_, clock),
       tools_(loop, clock),
       caller_cgroups_(tools_.mounts),
-      attestors_(loop, clock, MakeAttestors(config_, tools_)),
+      attestors_(loop, clock, MakeAttestors(config_, tools_, clock)),
       svids_(source_, loop, clock, SvidOptionsOf(config_), MakeRandom()),
       wits_(source_, loop, clock, SvidOptionsOf(config_), MakeRandom()),
       jwts_(source_, loop, clock, JwtOptionsOf(config_), MakeRandom()),
@@ -102,6 +104,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
 }
 
 Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& clock) {
+  if (config.attestors.docker) RETURN_IF_ERROR(CheckDockerAttestor());
   ASSIGN_OR_RETURN(PeerResources resources, PeerResources::Reserve());
   ASSIGN_OR_RETURN(DataDirLock lock, DataDirLock::Acquire(config.data_dir));
   ASSIGN_OR_RETURN(auto state, SqliteStore::Open(lock, {}, loop, clock));

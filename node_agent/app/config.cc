@@ -173,13 +173,23 @@ class ConfigReader {
 
   void ReadAttestors(const YamlNode& node) {
     errors_.Add(
-        node.RequireKnownKeys({"unix", "process"}, {"systemd", "docker", "containerd", "kubernetes", "plugins"}));
+        node.RequireKnownKeys({"unix", "process", "docker"}, {"systemd", "containerd", "kubernetes", "plugins"}));
     if (const YamlNode* unix_attestor = node.Find("unix")) {
       errors_.Add(unix_attestor->RequireKnownKeys({"executable"}));
       Set(*unix_attestor, "executable", config_.attestors.unix_executable,
           [](const YamlNode& flag) { return flag.AsBool(); });
     }
     if (const YamlNode* process = node.Find("process")) errors_.Add(process->RequireKnownKeys({}));
+    if (const YamlNode* docker = node.Find("docker")) ReadDocker(*docker, config_.attestors.docker.emplace());
+  }
+
+  void ReadDocker(const YamlNode& node, DockerOptions& docker) {
+    errors_.Add(node.RequireKnownKeys({"socket", "podman_socket", "timeout"}));
+    Set(node, "socket", docker.socket, CheckSocketPath);
+    Set(node, "podman_socket", docker.podman_socket, CheckSocketPath);
+    Set(node, "timeout", docker.timeout, [](const YamlNode& timeout) {
+      return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
+    });
   }
 
   void ReadRegistry(const YamlNode& node) {

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attestors/docker_attestor.h"
 #include "node_agent/app/config_endpoints.h"
 #include "node_agent/app/config_federation.h"
 #include "node_agent/audit/audit_log.h"
@@ -71,7 +72,8 @@ struct OidcConfig {
 };
 
 struct AttestorsConfig {
-  bool unix_executable = true;  // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
+  bool unix_executable = true;          // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
+  std::optional<DockerOptions> docker;  // off where there is none
 };
 
 struct LimitsConfig {

@@ -61,12 +61,14 @@ svid:
 oidc:
   issuer: "{oidc_issuer}"
 
-# How callers are recognized. These two are always on.
+# How callers are recognized. unix and process are always on, the others when they are named.
 attestors:
   unix:
     # Also find out unix:path and unix:sha256 of the caller's executable.
     executable: {unix_executable}
   process: {{}}
+  # What Docker and podman's system service say about the caller's container. On with these defaults where it is `docker: {{}}`:
+  #   docker: {{socket: {docker_socket}, podman_socket: {podman_socket}, timeout: {docker_timeout}}}
 
 # Who may be whom: YAML files, or directories of *.yaml files.
 registry:
@@ -167,7 +169,9 @@ std::string ConfigExample() {
       fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
       fmt::arg("jwt_ttl", FormatDuration(config.svid.jwt_ttl)), fmt::arg("oidc_issuer", config.oidc.issuer),
       fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
-      fmt::arg("unix_executable", config.attestors.unix_executable),
+      fmt::arg("unix_executable", config.attestors.unix_executable), fmt::arg("docker_socket", DockerOptions().socket),
+      fmt::arg("podman_socket", DockerOptions().podman_socket),
+      fmt::arg("docker_timeout", FormatDuration(DockerOptions().timeout)),
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
       fmt::arg("audit_checkpoints", config.audit.checkpoints_to),
       fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),

@@ -127,7 +127,7 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"tiers", "decisions"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
-  for (const std::string key : {"systemd", "docker", "containerd", "kubernetes", "plugins"}) {
+  for (const std::string key : {"systemd", "containerd", "kubernetes", "plugins"}) {
     EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
@@ -136,6 +136,26 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"authzen", "ext_authz", "broker"}) {
     EXPECT_THAT(ErrorsOfRest("endpoints:\n  " + key + ": x\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
+}
+
+TEST(ConfigTest, AsksContainerEnginesOnlyWhereTheyAreNamed) {
+  const auto docker = [](const std::string& rest) {
+    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config.ok() ? config->attestors.docker : std::nullopt;
+  };
+  const DockerOptions defaults;
+  EXPECT_EQ(docker(""), std::nullopt);
+  EXPECT_EQ(docker("attestors: {process: {}}\n"), std::nullopt);
+  EXPECT_EQ(docker("attestors: {docker: {}}\n"), defaults);
+  EXPECT_EQ(docker("attestors: {docker: {socket: /run/d.sock}}\n"),
+            (DockerOptions{.socket = "/run/d.sock", .podman_socket = defaults.podman_socket}));
+  EXPECT_EQ(docker("attestors: {docker: {podman_socket: /run/p.sock}}\n"),
+            (DockerOptions{.socket = defaults.socket, .podman_socket = "/run/p.sock"}));
+  EXPECT_EQ(docker("attestors: {docker: {timeout: 500ms}}\n")->timeout, std::chrono::milliseconds(500));
+  EXPECT_THAT(ErrorsOfRest("attestors: {docker: {socket: \"unix:///run/d.sock\"}}\n"),
+              ElementsAre(At("2:22", "absolute path")));
+  EXPECT_THAT(ErrorsOfRest("attestors: {docker: {sockets: /x}}\n"), ElementsAre(At("2:22", "did you mean 'socket'?")));
 }
 
 TEST(ConfigTest, ReportsAllErrorsInTheOrderOfTheFile) {
