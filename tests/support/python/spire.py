@@ -9,6 +9,7 @@ off, since it would be measured in place of the agent.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -50,7 +51,8 @@ def free_port():
 class Spire:
     """Create it with a test; `start` it, `register` entries, and stop or start the agent again at will."""
 
-    def __init__(self, test, x509_ttl='1h', cpus=None):
+    def __init__(self, test, x509_ttl='1h', cpus=None, attestors='', log_level='WARN'):
+        """`attestors`: further sections of the agent's plugins; `log_level` is the agent's."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-spire-', dir='/tmp'))
         self.dir.chmod(0o755)
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -59,6 +61,7 @@ class Spire:
         self.server_socket = self.dir / 'server.sock'
         self.log = self.dir / 'spire.log'
         self.port = free_port()
+        self.attestors, self.log_level = attestors, log_level
         self.cpus = cpus  # the processors that the agent may use
         self.server = self.process = None
         (self.dir / 'server.conf').write_text(self._server_conf(x509_ttl), encoding='utf-8')
@@ -90,7 +93,7 @@ agent {{
   socket_path = "{self.socket}"
   trust_domain = "example.org"
   data_dir = "{self.dir}"
-  log_level = "WARN"
+  log_level = "{self.log_level}"
   insecure_bootstrap = true
   join_token = "{token}"
 }}
@@ -98,6 +101,7 @@ plugins {{
   KeyManager "disk" {{ plugin_data {{ directory = "{self.dir}" }} }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
   WorkloadAttestor "unix" {{ plugin_data {{}} }}
+  {self.attestors}
 }}
 '''
 
@@ -150,6 +154,12 @@ plugins {{
     def set_bundle(self, trust_domain, document):
         """Gives the server the bundle document of another trust domain. The agent has it at its next poll."""
         self.server_cli('bundle', 'set', '-id', f'spiffe://{trust_domain}', '-format', 'spiffe', text=document)
+
+    def selectors_seen(self):
+        """Type and value of each selector that the agent, with log_level DEBUG, has found for anybody."""
+        lines = [line for line in self.log.read_text(encoding='utf-8').splitlines() if 'attested to have selectors' in line]
+        return {(kind, value) for line in lines
+                for kind, value in re.findall(r'type:\\"(.*?)\\" +value:\\"(.*?)\\"', line)}
 
     def stop_agent(self):
         self._end(self.process)
