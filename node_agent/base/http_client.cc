@@ -147,7 +147,7 @@ class HttpClient::Transfer : public Request {
   static int OnConnected(void* data, char* /*remote*/, char* /*local*/, int /*remote_port*/, int /*local_port*/) {
     auto& self = *static_cast<Transfer*>(data);
     if (self.fresh_ == CURL_SOCKET_BAD) return CURL_PREREQFUNC_OK;
-    self.failed_ = CheckListener(self.fresh_);
+    self.failed_ = CheckListener(self.fresh_).status();
     return self.failed_.ok() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
   }
 

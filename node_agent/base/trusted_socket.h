@@ -7,6 +7,7 @@
 // Thread: any; the first blocks on the disk (of the directories on the way), nothing on the server.
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include <string>
@@ -24,7 +25,12 @@ struct TrustedSocket {
 // Errors: NotFound when there is none, PermissionDenied when others could put one of theirs there.
 Result<TrustedSocket> FindTrustedSocket(const std::string& path);
 
-// Of a connected stream socket. PermissionDenied, naming the user, when another than root and our own answers.
-Status CheckListener(int fd);
+// Who made the other side of a connected stream socket listen: its pid as seen from here (0 when it cannot be seen),
+// uid and gid. PermissionDenied, naming the user, when it is another than root and our own.
+Result<ucred> CheckListener(int fd);
+
+// All of that: a stream socket that does not block, connected. Besides the errors above those of connect(), which does
+// not wait either: Unavailable when nobody listens, or too many wait to be accepted.
+Result<UniqueFd> ConnectTrusted(const std::string& path);
 
 }  // namespace lanyard
