@@ -44,6 +44,7 @@ PARTS = {
     'bundle-change': 'change_bench.ChangeBench.test_bundle_change',
     'issue': 'function_bench.FunctionBench.test_issue',
     'looks': 'look_bench.LookBench.test_looks',
+    'docker': 'docker_bench.DockerBench.test_docker',
     'flood': 'flood_bench.FloodBench.test_flood',
     'renewal': 'renewal_bench.RenewalBench.test_renewal',
     'pinned': 'renewal_bench.RenewalBench.test_pinned',

@@ -106,15 +106,15 @@ class Engine:
     def inspect(self, container):
         return json.loads(self.cli('inspect', container).stdout)[0]
 
-    def cgroup(self, container):
-        """Where a process of the host can be put into the container's place."""
+    def cgroups(self, container):
+        """The container's in each hierarchy: a process of the host that enters them is in its place."""
         pid = self.inspect(container)['State']['Pid']
+        found = []
         for line in pathlib.Path(f'/proc/{pid}/cgroup').read_text(encoding='utf-8').splitlines():
             _, controllers, path = line.split(':', 2)
-            found = mounts('cgroup', controllers) if controllers == 'pids' else mounts('cgroup2') if not controllers else []
-            if found and container in path:
-                return found[0] / path.lstrip('/')
-        raise AssertionError(f'container {container} has no cgroup that is named after it')
+            mounted = mounts('cgroup', controllers) if controllers else mounts('cgroup2')
+            found += [mount / path.lstrip('/') for mount in mounted[:1]]
+        return found
 
     def _remove(self):
         if self.process is not None:

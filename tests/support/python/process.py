@@ -18,14 +18,19 @@ def scaled(seconds):
     return seconds * 4 if sanitized() else seconds * 2
 
 
+def enter(cgroup):
+    for one in cgroup if isinstance(cgroup, list) else [cgroup]:
+        (one / 'cgroup.procs').write_text(str(os.getpid()), encoding='ascii')
+
+
 def drop_to(uid=None, cgroup=None):
-    """For preexec_fn: enters the cgroup, then becomes the user. None where there is nothing to do."""
+    """For preexec_fn: enters the cgroup (or several, of different hierarchies), then becomes the user. None where there is nothing to do."""
     if uid is None and cgroup is None:
         return None
 
     def prepare():
         if cgroup is not None:
-            (cgroup / 'cgroup.procs').write_text(str(os.getpid()), encoding='ascii')
+            enter(cgroup)
         if uid is not None:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
