@@ -20,7 +20,7 @@ build_packages=(
 )
 demo_packages=(python3 python3-venv)
 test_packages=(
-  git curl libgtest-dev libgmock-dev "${demo_packages[@]}" python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
+  dbus-daemon git curl libgtest-dev libgmock-dev "${demo_packages[@]}" python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)

@@ -38,6 +38,7 @@ FENCES = [
     (r'uv\.h', [BASE + '/', RPC + '/listener.*', RPC + '/peer_socket.*']),
     (r'(grpc|grpcpp|grpc\+\+)/.*', [RPC + '/', 'workload_api/', 'node_agent/admin/', 'node_agent/app/']),
     (r'openssl/.*', [PKI + '/', 'workload_api/client/tls.cc', 'workload_api/client/examples/', 'deploy/demo/']),
+    (r'systemd/sd-bus\.h', [BASE + '/bus_connection.cc']),
     (r'yaml-cpp/.*', [BASE + '/yaml.*']),
     (r'spdlog/.*', [BASE + '/']),
     (r'sqlite3\.h', ['node_agent/state/']),

@@ -198,6 +198,18 @@ TEST(FileTrustTest, TellsWhatIsThereInsteadOfAFile) {
   EXPECT_FALSE(Check("").ok());
 }
 
+TEST(FileTrustTest, ASocketMayBeOpenToEverybodyButNotBelongToAnother) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  TempDir dir;
+  const std::string path = dir.Path("socket");
+  ASSERT_EQ(mknod(path.c_str(), S_IFSOCK | 0666, 0), 0);
+  ASSERT_EQ(chmod(path.c_str(), 0666), 0);
+  EXPECT_TRUE(OpenTrustedSocket(path).ok()) << OpenTrustedSocket(path).status();
+  ASSERT_EQ(chown(path.c_str(), kStranger, 0), 0);
+  ExpectDistrusted(OpenTrustedSocket(path).status(), path, "chown root " + path);
+  EXPECT_EQ(OpenTrustedSocket(dir.Write("f", "text")).status().code(), StatusCode::kFailedPrecondition);
+}
+
 TEST(FileTrustTest, ReadsAtMostWhatIsAllowed) {
   TempDir dir;
   EXPECT_EQ(ReadTrustedFile(dir.Write("f", std::string(11, 'x')), 10, FileSecrecy::kPublic).status().code(),
