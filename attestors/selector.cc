@@ -40,10 +40,13 @@ Status CheckPath(std::string_view text) {
   return OkStatus();
 }
 
+bool IsLowerHex(std::string_view text, size_t digits) {
+  return text.size() == digits &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
 Status CheckSha256(std::string_view text) {
-  const bool hex =
-      std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-  return hex && text.size() == 64 ? OkStatus() : Malformed("64 lower-case hexadecimal digits");
+  return IsLowerHex(text, 64) ? OkStatus() : Malformed("64 lower-case hexadecimal digits");
 }
 
 Status CheckCgroup(std::string_view text) {
@@ -96,6 +99,31 @@ Status CheckDigest(std::string_view text) {
   return Malformed("sha256: and 64 lower-case hexadecimal digits");
 }
 
+// systemd.unit(5). Other types of units have no processes, and a template is not a unit.
+Status CheckUnit(std::string_view text) {
+  constexpr std::array<std::string_view, 6> kTypes = {".service", ".scope", ".slice", ".socket", ".mount", ".swap"};
+  const auto* type = std::find_if(kTypes.begin(), kTypes.end(), [&](auto suffix) { return text.ends_with(suffix); });
+  const std::string_view name = type == kTypes.end() ? "" : text.substr(0, text.size() - type->size());
+  const bool plain = text.size() <= 255 && std::all_of(name.begin(), name.end(), [](char c) {
+                       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                              std::string_view(":-_.\\@").find(c) != std::string_view::npos;
+                     });
+  if (name.empty() || !plain)
+    return Malformed(
+        "the name of a unit that has processes, ending with .service, .scope, .slice, .socket, .mount or .swap");
+  if (name.front() == '@' || name.back() == '@') return Malformed("a unit, not a template: agent@1.service");
+  return OkStatus();
+}
+
+Status CheckSlice(std::string_view text) {
+  return text.ends_with(".slice") && CheckUnit(text).ok() ? OkStatus()
+                                                          : Malformed("the name of a slice, ending with .slice");
+}
+
+Status CheckInvocation(std::string_view text) {
+  return IsLowerHex(text, 32) ? OkStatus() : Malformed("32 lower-case hexadecimal digits");
+}
+
 constexpr auto kId = SelectorStrength::kIdentifies;
 constexpr auto kNarrow = SelectorStrength::kNarrowsOnly;
 constexpr SelectorKind kKinds[] = {
@@ -133,6 +161,15 @@ constexpr SelectorKind kKinds[] = {
      "whether a debugger is attached; any process of the same uid may attach"},
     {"process", "no_new_privs", "true or false", kNarrow, CheckBool,
      "whether exec can raise privileges; any process may set it on itself"},
+    {"systemd", "id", "<unit>", kId, CheckUnit,
+     "primary name of the unit that systemd finds the process in; who may start processes in it or move them there "
+     "(root; with cgroup v1 and Delegate=, its user)"},
+    {"systemd", "fragment_path", "<absolute path>", kId, CheckPath,
+     "that unit's file; who may start processes in the unit, or write unit files (root)"},
+    {"systemd", "slice", "<unit>.slice", kId, CheckSlice,
+     "the slice that this unit lies in; who may start units in it (root)"},
+    {"systemd", "invocation_id", "<32 hex digits>", kId, CheckInvocation,
+     "the unit's present run, another one after each start; as for id"},
     {"docker", "label", "<name>:<value>", kId, CheckLabel,
      "label of the caller's container; who may start containers, and who made its image where `run` sets none of that "
      "name"},

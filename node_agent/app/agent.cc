@@ -6,6 +6,7 @@
 
 #include "attestors/docker_attestor.h"
 #include "attestors/process_attestor.h"
+#include "attestors/systemd_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
 #include "node_agent/app/config_oidc.h"
@@ -23,6 +24,7 @@ std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostT
   std::vector<std::unique_ptr<Attestor>> attestors;
   attestors.push_back(MakeUnixAttestor({.executable = config.attestors.unix_executable}, tools));
   attestors.push_back(MakeProcessAttestor({}, tools));
+  if (config.attestors.systemd) attestors.push_back(MakeSystemdAttestor(*config.attestors.systemd, tools.loop, clock));
   if (config.attestors.docker) attestors.push_back(MakeDockerAttestor(*config.attestors.docker, tools, clock));
   return attestors;
 }

@@ -173,14 +173,23 @@ class ConfigReader {
 
   void ReadAttestors(const YamlNode& node) {
     errors_.Add(
-        node.RequireKnownKeys({"unix", "process", "docker"}, {"systemd", "containerd", "kubernetes", "plugins"}));
+        node.RequireKnownKeys({"unix", "process", "systemd", "docker"}, {"containerd", "kubernetes", "plugins"}));
     if (const YamlNode* unix_attestor = node.Find("unix")) {
       errors_.Add(unix_attestor->RequireKnownKeys({"executable"}));
       Set(*unix_attestor, "executable", config_.attestors.unix_executable,
           [](const YamlNode& flag) { return flag.AsBool(); });
     }
     if (const YamlNode* process = node.Find("process")) errors_.Add(process->RequireKnownKeys({}));
+    if (const YamlNode* systemd = node.Find("systemd")) ReadSystemd(*systemd, config_.attestors.systemd.emplace());
     if (const YamlNode* docker = node.Find("docker")) ReadDocker(*docker, config_.attestors.docker.emplace());
+  }
+
+  void ReadSystemd(const YamlNode& node, SystemdOptions& systemd) {
+    errors_.Add(node.RequireKnownKeys({"bus_socket", "timeout"}));
+    Set(node, "bus_socket", systemd.bus_socket, CheckSocketPath);
+    Set(node, "timeout", systemd.timeout, [](const YamlNode& timeout) {
+      return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
+    });
   }
 
   void ReadDocker(const YamlNode& node, DockerOptions& docker) {

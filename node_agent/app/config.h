@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "attestors/docker_attestor.h"
+#include "attestors/systemd_attestor.h"
 #include "node_agent/app/config_endpoints.h"
 #include "node_agent/app/config_federation.h"
 #include "node_agent/audit/audit_log.h"
@@ -72,8 +73,9 @@ struct OidcConfig {
 };
 
 struct AttestorsConfig {
-  bool unix_executable = true;          // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
-  std::optional<DockerOptions> docker;  // off where there is none
+  bool unix_executable = true;            // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
+  std::optional<SystemdOptions> systemd;  // off where there is none
+  std::optional<DockerOptions> docker;    // as systemd
 };
 
 struct LimitsConfig {

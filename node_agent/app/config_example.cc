@@ -67,6 +67,8 @@ attestors:
     # Also find out unix:path and unix:sha256 of the caller's executable.
     executable: {unix_executable}
   process: {{}}
+  # The unit of a process, as systemd says over D-Bus. The node agent must be in the pid namespace of systemd.
+  #   systemd: {{bus_socket: {bus_socket}, timeout: {systemd_timeout}}}
   # What Docker and podman's system service say about the caller's container. On with these defaults where it is `docker: {{}}`:
   #   docker: {{socket: {docker_socket}, podman_socket: {podman_socket}, timeout: {docker_timeout}}}
 
@@ -169,8 +171,10 @@ std::string ConfigExample() {
       fmt::arg("x509_ttl", FormatDuration(config.svid.x509_ttl)),
       fmt::arg("jwt_ttl", FormatDuration(config.svid.jwt_ttl)), fmt::arg("oidc_issuer", config.oidc.issuer),
       fmt::arg("svid_key_type", KeyTypeName(config.svid.key_type)),
-      fmt::arg("unix_executable", config.attestors.unix_executable), fmt::arg("docker_socket", DockerOptions().socket),
-      fmt::arg("podman_socket", DockerOptions().podman_socket),
+      fmt::arg("unix_executable", config.attestors.unix_executable),
+      fmt::arg("bus_socket", SystemdOptions().bus_socket),
+      fmt::arg("systemd_timeout", FormatDuration(SystemdOptions().timeout)),
+      fmt::arg("docker_socket", DockerOptions().socket), fmt::arg("podman_socket", DockerOptions().podman_socket),
       fmt::arg("docker_timeout", FormatDuration(DockerOptions().timeout)),
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
       fmt::arg("audit_checkpoints", config.audit.checkpoints_to),

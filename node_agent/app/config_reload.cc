@@ -38,6 +38,7 @@ const std::vector<Setting>& Settings() {
       LANYARD_SETTING(Takes::kRestart, oidc.issuer),
       Make("attestors.unix.executable", Takes::kRestart,
            [](auto& config) -> auto& { return config.attestors.unix_executable; }),
+      LANYARD_SETTING(Takes::kRestart, attestors.systemd),
       LANYARD_SETTING(Takes::kRestart, attestors.docker),
       Make("registry.paths", Takes::kEffectAtOnce, [](auto& config) -> auto& { return config.registry_paths; }),
       LANYARD_SETTING(Takes::kRestart, audit.path),

@@ -26,6 +26,7 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->svid.x509_ttl, defaults.svid.x509_ttl);
   EXPECT_EQ(example->svid.key_type, defaults.svid.key_type);
   EXPECT_EQ(example->attestors.unix_executable, defaults.attestors.unix_executable);
+  EXPECT_EQ(example->attestors.systemd, defaults.attestors.systemd);
   EXPECT_FALSE(example->attestors.docker.has_value());
   EXPECT_EQ(example->registry_paths, defaults.registry_paths);
   EXPECT_EQ(example->svid.jwt_ttl, defaults.svid.jwt_ttl);
@@ -76,6 +77,8 @@ TEST(ConfigExampleTest, NamesEveryKeyThatIsSupported) {
                           "attestors",
                           "unix",
                           "executable",
+                          "systemd",
+                          "bus_socket",
                           "process",
                           "registry",
                           "paths",

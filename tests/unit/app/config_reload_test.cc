@@ -66,6 +66,7 @@ TEST(ConfigReloadTest, EveryKeyIsEitherTakenOverOrNamed) {
                            "svid: {key_type: ec-p384}\n",
                            "oidc: {issuer: \"https://oidc.example.org\"}\n",
                            "attestors: {unix: {executable: false}}\n",
+                           "attestors: {systemd: {}}\n",
                            "attestors: {docker: {}}\n",
                            "registry: {paths: [/srv/r]}\n",
                            "audit: {path: /srv/a.jsonl}\n",

@@ -44,7 +44,7 @@ admin_socket: {{path: {0}/a/admin.sock, group: root, other_pid_namespaces: true}
 identity_source:
   embedded_ca: {{key_type: ec-p384, ca_ttl: 6h}}
 svid: {{x509_ttl: 15m, key_type: rsa-2048}}
-attestors: {{unix: {{executable: false}}, process: {{}}}}
+attestors: {{unix: {{executable: false}}, process: {{}}, systemd: {{bus_socket: {0}/bus, timeout: 3s}}}}
 registry: {{paths: [{0}/r1, {0}/r2]}}
 limits:
   attestation_timeout: 250ms
@@ -64,6 +64,8 @@ log: {{level: debug, format: json}}
   EXPECT_EQ(config->admin_socket.mode, 0660u);
   EXPECT_EQ(config->admin_socket.directory_mode(), 0750u);
   EXPECT_TRUE(config->admin_socket.other_pid_namespaces);
+  EXPECT_EQ(config->attestors.systemd,
+            (SystemdOptions{.bus_socket = dir.Path("bus"), .timeout = std::chrono::seconds(3)}));
   EXPECT_EQ(config->embedded_ca.key_type, KeyType::kEcP384);
   EXPECT_EQ(config->embedded_ca.ca_ttl, std::chrono::hours(6));
   EXPECT_EQ(config->svid.x509_ttl, std::chrono::minutes(15));
@@ -118,6 +120,16 @@ TEST(ConfigTest, RefusesATrustDomainWithAPath) {
   EXPECT_THAT(Errors("trust_domain: Example.org\n"), ElementsAre(StartsWith("lanyard.yaml:1:1: ")));
 }
 
+TEST(ConfigTest, SystemdIsAskedOnlyWhereItIsNamed) {
+  EXPECT_FALSE(Parse("trust_domain: example.org\n")->attestors.systemd.has_value());
+  const Result<Config> named = Parse("trust_domain: example.org\nattestors: {systemd: {}}\n");
+  ASSERT_TRUE(named.ok()) << named.status();
+  EXPECT_EQ(named->attestors.systemd, SystemdOptions{});
+  EXPECT_EQ(named->attestors.systemd->bus_socket, "/run/dbus/system_bus_socket");
+  EXPECT_THAT(ErrorsOfRest("attestors: {systemd: {bus_socket: bus}}\n"), ElementsAre(At("2:23", "absolute path")));
+  EXPECT_THAT(ErrorsOfRest("attestors: {systemd: {bus: /x}}\n"), ElementsAre(At("2:23", "unknown key")));
+}
+
 TEST(ConfigTest, SuggestsTheKeyThatWasMeant) {
   EXPECT_THAT(ErrorsOfRest("enviroment: production\n"), ElementsAre(At("2:1", "did you mean 'environment'?")));
   EXPECT_THAT(ErrorsOfRest("svid:\n  x509_tll: 5m\n"), ElementsAre(At("3:3", "did you mean 'x509_ttl'?")));
@@ -127,7 +139,7 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"tiers", "decisions"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
-  for (const std::string key : {"systemd", "containerd", "kubernetes", "plugins"}) {
+  for (const std::string key : {"containerd", "kubernetes", "plugins"}) {
     EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));

@@ -53,7 +53,14 @@ TEST(SelectorTest, AcceptsEveryKindInItsForm) {
                                                           "process:ns:net:host",
                                                           "process:ns:mnt:4026531841",
                                                           "process:traced:false",
-                                                          "process:no_new_privs:true"}) {
+                                                          "process:no_new_privs:true",
+                                                          "systemd:id:refund.service",
+                                                          "systemd:id:agent@a\\x2db:1.service",
+                                                          "systemd:id:-.slice",
+                                                          "systemd:id:run-r1.scope",
+                                                          "systemd:fragment_path:/etc/systemd/system/agent@.service",
+                                                          "systemd:slice:agents.slice",
+                                                          "systemd:invocation_id:" + hex.substr(32)}) {
     EXPECT_EQ(CheckCode(text), StatusCode::kOk) << text;
   }
 }
@@ -84,6 +91,17 @@ TEST(SelectorTest, RefusesValuesThatCouldNeverMatch) {
                                                           "process:scope:a/b.scope",
                                                           "process:traced:yes",
                                                           "process:no_new_privs:1",
+                                                          "systemd:id:refund",
+                                                          "systemd:id:.service",
+                                                          "systemd:id:daily.timer",
+                                                          "systemd:id:agent@.service",
+                                                          "systemd:id:a/b.service",
+                                                          "systemd:id:" + std::string(250, 'a') + ".service",
+                                                          "systemd:fragment_path:refund.service",
+                                                          "systemd:slice:agents",
+                                                          "systemd:slice:refund.service",
+                                                          "systemd:invocation_id:" + std::string(32, 'A'),
+                                                          "systemd:invocation_id:" + std::string(31, 'a'),
                                                           "process:ns:net",
                                                           "process:ns:time:1",
                                                           "process:ns:net:01",
