@@ -51,8 +51,9 @@ def free_port():
 class Spire:
     """Create it with a test; `start` it, `register` entries, and stop or start the agent again at will."""
 
-    def __init__(self, test, x509_ttl='1h', cpus=None, attestors='', log_level='WARN'):
-        """`attestors`: further sections of the agent's plugins; `log_level` is the agent's."""
+    def __init__(self, test, x509_ttl='1h', cpus=None, attestors='', log_level='WARN', entering=lambda *command: command):
+        """`attestors`: further sections of the agent's plugins; `log_level` is the agent's; `entering` turns a command into one
+        that runs elsewhere (machine.py), where this directory must be too."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-spire-', dir='/tmp'))
         self.dir.chmod(0o755)
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -61,7 +62,7 @@ class Spire:
         self.server_socket = self.dir / 'server.sock'
         self.log = self.dir / 'spire.log'
         self.port = free_port()
-        self.attestors, self.log_level = attestors, log_level
+        self.attestors, self.log_level, self.entering = attestors, log_level, entering
         self.cpus = cpus  # the processors that the agent may use
         self.server = self.process = None
         (self.dir / 'server.conf').write_text(self._server_conf(x509_ttl), encoding='utf-8')
@@ -128,7 +129,7 @@ plugins {{
     def _launch(self, name, conf, cpus=None):
         prepare = (lambda: os.sched_setaffinity(0, cpus)) if cpus else drop_to()
         with open(self.log, 'ab') as log:
-            return subprocess.Popen([spire_binary(name), 'run', '-config', self.dir / conf], stdin=subprocess.DEVNULL,
+            return subprocess.Popen(self.entering(spire_binary(name), 'run', '-config', self.dir / conf), stdin=subprocess.DEVNULL,
                                     stdout=log, stderr=log, cwd=self.dir, preexec_fn=prepare)
 
     def _is_up(self, process, path):
