@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <systemd/sd-bus.h>
 
 #include <cstdlib>
@@ -25,28 +24,13 @@ using MessagePtr = std::unique_ptr<sd_bus_message, Unref>;
 
 constexpr std::string_view kBusItself = "org.freedesktop.DBus";
 
-Status CheckPidNamespace(int socket) {
-  ucred listener{};
-  socklen_t size = sizeof(listener);
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0)
-    return ErrnoStatus(errno, "ask the kernel who answers");
-  // The pid of whoever called listen(), as seen from our namespace: 0 when it cannot be seen from there.
-  if (listener.pid != 0) return OkStatus();
+Result<UniqueFd> ConnectToBus(const std::string& path) {
+  ASSIGN_OR_RETURN(UniqueFd fd, ConnectTrusted(path));
+  ASSIGN_OR_RETURN(const ucred listener, CheckListener(fd.get()));
+  if (listener.pid != 0) return fd;
   return Error(StatusCode::kFailedPrecondition,
                "the bus was made outside the node agent's pid namespace, so that it knows processes by other pids; "
                "run the node agent in the host's pid namespace");
-}
-
-Result<UniqueFd> ConnectTrusted(const std::string& path) {
-  ASSIGN_OR_RETURN(const TrustedSocket place, FindTrustedSocket(path));
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return ErrnoStatus(errno, "make a socket");
-  // With a full queue it says EAGAIN at once.
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&place.address), sizeof(place.address)) != 0)
-    return ErrnoStatus(errno, "connect");
-  RETURN_IF_ERROR(CheckListener(fd.get()));
-  RETURN_IF_ERROR(CheckPidNamespace(fd.get()));
-  return fd;
 }
 
 Result<BusValue> ReadValue(sd_bus_message* message) {
@@ -213,7 +197,7 @@ class SdBusConnection : public BusConnection {
 
 Result<std::unique_ptr<BusConnection>> BusConnection::Open(const std::string& socket_path, EventLoop& loop,
                                                            Events events) {
-  Result<UniqueFd> socket = ConnectTrusted(socket_path);
+  Result<UniqueFd> socket = ConnectToBus(socket_path);
   if (!socket.ok()) return socket.status();
   auto connection = std::make_unique<SdBusConnection>(loop, std::move(events));
   RETURN_IF_ERROR(connection->Start(*std::move(socket)));
