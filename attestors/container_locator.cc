@@ -85,6 +85,8 @@ ContainerName LocateContainer(std::string_view cgroup_path) {
   name.container_id = segment.substr(id->begin, id->end - id->begin);
   name.cgroup_path = cgroup_path;
   name.name_end = static_cast<size_t>(segment.data() + segment.size() - cgroup_path.data());
+  for (std::string_view above = rest; !above.empty() && !name.nested;)
+    name.nested = FindContainerId(TakeLast(above)).has_value();
   // The pod stands to the left of the id, in the same segment (CRI-O's "…podUID.slice:cri-containerd:ID") or before.
   segment = id->begin > 0 ? segment.substr(0, id->begin) : TakeLast(rest);
   while (!segment.empty() && (name.pod_uid = FindPodUid(segment)).empty()) segment = TakeLast(rest);

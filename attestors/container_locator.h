@@ -24,6 +24,8 @@ struct ContainerName {
 
   // The part of `cgroup_path` up to and with the directory that bears the id.
   size_t name_end = 0;
+  // It lies within the cgroup of another container, which may have named it.
+  bool nested = false;
 
   bool found() const { return !container_id.empty(); }
 };

@@ -103,6 +103,11 @@ class DockerAttestor : public Attestor {
       attempt->FinishLater(name.status());
     } else if (!name->found()) {
       attempt->FinishLater(std::make_shared<const DockerEngine::Facts>());
+    } else if (name->nested) {
+      // What runs in a container is the container's own affair: the engine did not make it, or should not have.
+      attempt->FinishLater(Error(StatusCode::kFailedPrecondition,
+                                 "cgroup {} lies within that of another container, which may have named it",
+                                 name->cgroup_path));
     } else {
       attempt->Ask(IsPodmans(*name) ? podman_ : docker_, name->container_id, deadline);
     }

@@ -81,6 +81,12 @@ TEST(ContainerLocatorTest, TheNameEndsWithTheDirectoryThatBearsTheId) {
   EXPECT_EQ(path.substr(0, LocateContainer(path).name_end), "/some.slice/docker-" + kC64 + ".scope");
 }
 
+TEST(ContainerLocatorTest, ANameWithinAnotherContainersCgroupIsNested) {
+  EXPECT_TRUE(LocateContainer("/docker/" + kOther + "/docker-" + kC64 + ".scope").nested);
+  EXPECT_TRUE(LocateContainer("/docker/" + kOther + "/a/b/" + kC64 + "/init").nested);
+  EXPECT_FALSE(LocateContainer("/docker/" + kC64 + "/a/b").nested);
+}
+
 Result<ContainerName> Merged(const std::vector<std::string>& paths) {
   ContainerName name;
   for (const std::string& path : paths) RETURN_IF_ERROR(MergeContainerName(name, LocateContainer(path)));

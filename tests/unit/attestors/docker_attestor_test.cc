@@ -68,6 +68,18 @@ class DockerAttestorTest : public testing::Test {
   std::unique_ptr<Attestor> attestor_;
 };
 
+// Root of a container that may write its part of the cgroup tree can name what lies below as it likes.
+TEST_F(DockerAttestorTest, AContainerThatNamesACgroupOfItsOwnAfterAnotherIsNotTakenForIt) {
+  LANYARD_NEEDS_CGROUP(docker_cgroup_);
+  docker_cgroup_.Make("/docker-" + Id('2') + ".scope");
+  docker_cgroup_.Put(process_.pid(), "/docker-" + Id('2') + ".scope");
+  docker_.Say(Container(Id('2')));
+  const auto found = Attest(process_);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(docker_.requests().empty());
+}
+
 TEST_F(DockerAttestorTest, GivesWhatTheEngineSaysOfTheCallersContainer) {
   LANYARD_NEEDS_CGROUP(docker_cgroup_);
   docker_cgroup_.Put(process_.pid());
