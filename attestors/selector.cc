@@ -82,7 +82,7 @@ Status CheckNamespace(std::string_view text) {
   return which == "host" ? OkStatus() : CheckNumber(which);
 }
 
-// As an engine writes a label: its name has no colon (the docker attestor leaves such out), its value may be anything.
+// As an engine writes a label: its name has no colon (attestors leave such out), its value may be anything.
 Status CheckLabel(std::string_view text) {
   const size_t colon = text.find(':');
   return colon != std::string_view::npos && colon > 0 ? OkStatus() : Malformed("a label's name, a colon and its value");
@@ -181,6 +181,17 @@ constexpr SelectorKind kKinds[] = {
      "machine that name"},
     {"docker", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
      "digest of the image's configuration; who may start containers from that image and steer them (mounts, command)"},
+    {"containerd", "label", "<name>:<value>", kId, CheckLabel,
+     "label that the caller's container was made with over the CRI; who may create pods on this node, or reach the "
+     "runtime's socket"},
+    {"containerd", "env", "<NAME>=<value>", kId, CheckVariable,
+     "variable that the caller's container was made with; who may create pods on this node, and who made its image "
+     "where the pod sets none of that name"},
+    {"containerd", "image_id", "<name>", kId, CheckName,
+     "image of the caller's container, as the runtime names it; who may create pods on this node, or give an image on "
+     "it that name"},
+    {"containerd", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
+     "digest of the image's configuration; who may create pods from that image and steer them (mounts, command)"},
 };
 
 std::string_view KindOf(std::string_view value) {

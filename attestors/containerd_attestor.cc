@@ -1,0 +1,282 @@
+#include "attestors/containerd_attestor.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "attestors/container_cache.h"
+#include "attestors/container_finder.h"
+#include "attestors/cri_answer.h"
+#include "attestors/cri_client.h"
+#include "attestors/runtime_socket.h"
+
+namespace lanyard {
+namespace {
+
+constexpr std::string_view kType = "containerd";
+constexpr std::chrono::milliseconds kLookAgain{50};
+
+// No value: the runtime does not know the container.
+using Known = std::optional<CriContainer>;
+using Containers = ContainerCache<Known>;
+using ImageDigests = ContainerCache<std::string>;
+
+// Which container, and in which detail: the key of what is kept.
+struct ContainerKey {
+  static constexpr std::string_view kVerboseMark = "+env";
+
+  static std::string Make(const std::string& id, CriDetail detail) {
+    return detail == CriDetail::kVerbose ? id + std::string(kVerboseMark) : id;
+  }
+  explicit ContainerKey(std::string_view key)
+      : detail(key.ends_with(kVerboseMark) ? CriDetail::kVerbose : CriDetail::kPlain),
+        id(detail == CriDetail::kVerbose ? key.substr(0, key.size() - kVerboseMark.size()) : key) {}
+
+  CriDetail detail;
+  std::string id;
+};
+
+// A mount that hangs stops the questions about its own container only.
+BlockingJobs::Owner LaneOf(const std::string& id) {
+  uint32_t digits = 0;
+  std::from_chars(id.data(), id.data() + std::min<size_t>(id.size(), 8), digits, 16);
+  return BlockingJobs::Owner{1} << 33 | digits;
+}
+
+// Asks about one container until it is known whether it runs, and reads the answer in the pool: it may be long, and it
+// names paths that have to be looked at.
+class ContainerLookup {
+ public:
+  ContainerLookup(CriClient& client, BlockingJobs& jobs, Clock& clock, ContainerKey key, Deadline deadline,
+                  Containers::Found found)
+      : client_(client),
+        jobs_(jobs),
+        clock_(clock),
+        key_(std::move(key)),
+        deadline_(deadline),
+        found_(std::move(found)) {
+    Ask();
+  }
+
+ private:
+  void Ask() {
+    cri::ContainerStatusRequest request;
+    request.set_container_id(key_.id);
+    request.set_verbose(key_.detail == CriDetail::kVerbose);
+    call_ = client_.ContainerStatus(std::move(request), deadline_, [this](Result<cri::ContainerStatusResponse> answer) {
+      if (answer.ok()) {
+        Read(*std::move(answer));
+      } else if (answer.status().code() == StatusCode::kNotFound) {
+        Finish(Known());
+      } else {
+        Finish(answer.status());
+      }
+    });
+  }
+
+  void Read(cri::ContainerStatusResponse answer) {
+    auto result = std::make_shared<Result<Known>>(Known());
+    job_ = jobs_.Submit(
+        LaneOf(key_.id),
+        [answer = std::move(answer), key = key_, socket = client_.socket_path(), result]() mutable {
+          *result = ReadCriContainer(std::move(answer), key.id, key.detail);
+          if (!result->ok() || !result->value()) return;
+          const Status apart = CheckMountsDoNotReach(socket, (*result)->value().mounted_host_paths);
+          if (!apart.ok()) *result = apart;
+        },
+        [this, result] {
+          if (!result->ok()) {
+            Finish(result->status());
+          } else if (result->value()) {
+            Finish(std::move(**result));
+          } else {
+            OnNotStarted();
+          }
+        });
+  }
+
+  void OnNotStarted() {
+    if (clock_.MonoNow() + kLookAgain >= deadline_) {
+      Finish(Error(StatusCode::kUnavailable, "the runtime has not started it"));
+      return;
+    }
+    alarm_ = clock_.CallAfter(kLookAgain, [this] { Ask(); });
+  }
+
+  // May destroy this.
+  void Finish(Result<Known> known) {
+    Containers::Found found = std::move(found_);
+    if (!known.ok()) known = Annotate(known.status(), "container {}", std::string_view(key_.id).substr(0, 12));
+    std::move(found)(std::move(known));
+  }
+
+  CriClient& client_;
+  BlockingJobs& jobs_;
+  Clock& clock_;
+  const ContainerKey key_;
+  const Deadline deadline_;
+  Containers::Found found_;
+  std::unique_ptr<CriClient::Ticket> call_;
+  std::unique_ptr<BlockingJobs::Ticket> job_;
+  std::unique_ptr<Clock::Alarm> alarm_;
+};
+
+class ContainerdAttestor : public Attestor {
+ public:
+  ContainerdAttestor(const ContainerdOptions& options, HostTools& tools, Clock& clock)
+      : tools_(tools),
+        clock_(clock),
+        limit_(options.timeout),
+        client_(tools.loop, clock, options.socket),
+        containers_(clock,
+                    [this](const std::string& key, Deadline deadline, Containers::Found found) {
+                      return std::make_shared<ContainerLookup>(client_, tools_.jobs, clock_, ContainerKey(key),
+                                                               deadline, std::move(found));
+                    }),
+        digests_(clock, [this](const std::string& image, Deadline deadline, ImageDigests::Found found) {
+          return AskForImage(image, deadline, std::move(found));
+        }) {}
+
+  std::string_view type() const override { return kType; }
+  std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
+
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline, Done done) override;
+
+ private:
+  class Asking;
+
+  std::shared_ptr<void> AskForImage(const std::string& image, Deadline deadline, ImageDigests::Found found) {
+    cri::ImageStatusRequest request;
+    request.mutable_image()->set_image(image);
+    return client_.ImageStatus(
+        std::move(request), deadline, [found = std::move(found)](Result<cri::ImageStatusResponse> answer) mutable {
+          std::move(found)(answer.ok() ? ReadCriImageDigest(*answer) : Result<std::string>(answer.status()));
+        });
+  }
+
+  HostTools& tools_;
+  Clock& clock_;
+  const std::chrono::milliseconds limit_;
+  CriClient client_;
+  Containers containers_;
+  ImageDigests digests_;
+};
+
+// The container first, then its image.
+class ContainerdAttestor::Asking : public Attempt {
+ public:
+  Asking(ContainerdAttestor& attestor, std::shared_ptr<const Subject> subject, Deadline deadline, Done done)
+      : attestor_(attestor), subject_(std::move(subject)), deadline_(deadline), done_(std::move(done)) {}
+
+  void Start() {
+    const Result<ContainerName> name = FindName();
+    if (!name.ok()) return FinishLater(name.status());
+    if (!name->found()) return FinishLater(OkStatus());
+    const std::string key =
+        ContainerKey::Make(name->container_id, Wants("env") ? CriDetail::kVerbose : CriDetail::kPlain);
+    if (const auto kept = attestor_.containers_.Cached(key)) return OnContainer(kept);
+    container_ = attestor_.containers_.Find(key, deadline_, [this](Result<Containers::FactsPtr> answer) {
+      if (answer.ok()) {
+        OnContainer(*answer);
+      } else {
+        FinishLater(answer.status());
+      }
+    });
+  }
+
+  std::optional<Findings> SoFar() const override {
+    if (!image_) return std::nullopt;  // nothing is known yet
+    Findings so_far = findings_;
+    so_far.gaps.push_back({GapOf("image_config_digest"),
+                           Error(StatusCode::kDeadlineExceeded, "the runtime did not describe its image in time")});
+    return so_far;
+  }
+
+ private:
+  bool Wants(std::string_view kind) const { return subject_->wanted().Has(kType, kind); }
+
+  Result<ContainerName> FindName() const {
+    ASSIGN_OR_RETURN(const std::shared_ptr<const MountTable> mounts, attestor_.tools_.mounts.Current());
+    return FindContainer(*subject_, *mounts);
+  }
+
+  void OnContainer(const Containers::FactsPtr& known) {
+    if (!*known) return FinishLater(OkStatus());
+    const CriContainer& container = **known;
+    if (Wants("label")) AddLabels(container);
+    if (Wants("image_id")) Add("image_id", container.image);
+    if (Wants("env")) AddEnvironment(container);
+    if (!Wants("image_config_digest")) return FinishLater(OkStatus());
+    if (container.image_ref.empty()) {
+      AddGap("image_config_digest", Error(StatusCode::kUnavailable, "the runtime does not say which image it is of"));
+      return FinishLater(OkStatus());
+    }
+    if (const auto kept = attestor_.digests_.Cached(container.image_ref)) return OnDigest(*kept);
+    image_ = attestor_.digests_.Find(container.image_ref, deadline_, [this](Result<ImageDigests::FactsPtr> digest) {
+      if (digest.ok()) return OnDigest(**digest);
+      AddGap("image_config_digest", digest.status());
+      FinishLater(OkStatus());
+    });
+  }
+
+  void OnDigest(const std::string& digest) {
+    Add("image_config_digest", digest);
+    FinishLater(OkStatus());
+  }
+
+  void AddLabels(const CriContainer& container) {
+    for (const auto& [name, value] : container.labels) {
+      // Not to be told from a shorter name with a longer value.
+      if (!name.empty() && name.find(':') == std::string::npos) Add("label", fmt::format("{}:{}", name, value));
+    }
+  }
+
+  void AddEnvironment(const CriContainer& container) {
+    if (!container.environment.ok()) return AddGap("env", container.environment.status());
+    for (const SecretBytes& variable : *container.environment) {
+      const size_t equals = variable.expose().find('=');
+      if (equals != std::string_view::npos && equals > 0) Add("env", variable.expose());
+    }
+  }
+
+  // A value that does not fit in a selector gives none.
+  void Add(std::string_view kind, std::string_view value) {
+    if (FitsInSelector(value)) findings_.selectors.push_back({std::string(kType), fmt::format("{}:{}", kind, value)});
+  }
+
+  static std::string GapOf(std::string_view kind) { return fmt::format("{}:{}", kType, kind); }
+  void AddGap(std::string_view kind, const Status& why) { findings_.gaps.push_back({GapOf(kind), why}); }
+
+  void FinishLater(Status status) {
+    attestor_.tools_.loop.Post([this, alive = std::weak_ptr<int>(alive_), status = std::move(status)] {
+      if (alive.expired()) return;
+      Done done = std::move(done_);
+      std::move(done)(status.ok() ? Result<Findings>(std::move(findings_)) : Result<Findings>(status));
+    });
+  }
+
+  ContainerdAttestor& attestor_;
+  const std::shared_ptr<const Subject> subject_;
+  const Deadline deadline_;
+  Done done_;
+  Findings findings_;
+  std::unique_ptr<Containers::Ticket> container_;
+  std::unique_ptr<ImageDigests::Ticket> image_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
+};
+
+std::unique_ptr<Attestor::Attempt> ContainerdAttestor::Attest(std::shared_ptr<const Subject> subject, Deadline deadline,
+                                                              Done done) {
+  auto attempt = std::make_unique<Asking>(*this, std::move(subject), deadline, std::move(done));
+  attempt->Start();
+  return attempt;
+}
+
+}  // namespace
+
+std::unique_ptr<Attestor> MakeContainerdAttestor(const ContainerdOptions& options, HostTools& tools, Clock& clock) {
+  return std::make_unique<ContainerdAttestor>(options, tools, clock);
+}
+
+}  // namespace lanyard
