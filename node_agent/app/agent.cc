@@ -4,6 +4,7 @@
 #include <random>
 #include <utility>
 
+#include "attestors/containerd_attestor.h"
 #include "attestors/docker_attestor.h"
 #include "attestors/process_attestor.h"
 #include "attestors/systemd_attestor.h"
@@ -26,6 +27,8 @@ std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostT
   attestors.push_back(MakeProcessAttestor({}, tools));
   if (config.attestors.systemd) attestors.push_back(MakeSystemdAttestor(*config.attestors.systemd, tools.loop, clock));
   if (config.attestors.docker) attestors.push_back(MakeDockerAttestor(*config.attestors.docker, tools, clock));
+  if (config.attestors.containerd)
+    attestors.push_back(MakeContainerdAttestor(*config.attestors.containerd, tools, clock));
   return attestors;
 }
 

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attestors/containerd_attestor.h"
 #include "attestors/docker_attestor.h"
 #include "attestors/systemd_attestor.h"
 #include "node_agent/app/config_endpoints.h"
@@ -76,6 +77,7 @@ struct AttestorsConfig {
   bool unix_executable = true;            // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
   std::optional<SystemdOptions> systemd;  // off where there is none
   std::optional<DockerOptions> docker;    // as systemd
+  std::optional<ContainerdOptions> containerd;  // as systemd
 };
 
 struct LimitsConfig {

@@ -71,6 +71,8 @@ attestors:
   #   systemd: {{bus_socket: {bus_socket}, timeout: {systemd_timeout}}}
   # What Docker and podman's system service say about the caller's container. On with these defaults where it is `docker: {{}}`:
   #   docker: {{socket: {docker_socket}, podman_socket: {podman_socket}, timeout: {docker_timeout}}}
+  # What containerd or CRI-O says about it, over the CRI (containerd's cri plugin). The same way:
+  #   containerd: {{socket: {containerd_socket}, timeout: {containerd_timeout}}}
 
 # Who may be whom: YAML files, or directories of *.yaml files.
 registry:
@@ -176,6 +178,8 @@ std::string ConfigExample() {
       fmt::arg("systemd_timeout", FormatDuration(SystemdOptions().timeout)),
       fmt::arg("docker_socket", DockerOptions().socket), fmt::arg("podman_socket", DockerOptions().podman_socket),
       fmt::arg("docker_timeout", FormatDuration(DockerOptions().timeout)),
+      fmt::arg("containerd_socket", ContainerdOptions().socket),
+      fmt::arg("containerd_timeout", FormatDuration(ContainerdOptions().timeout)),
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
       fmt::arg("audit_checkpoints", config.audit.checkpoints_to),
       fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),

@@ -40,6 +40,7 @@ const std::vector<Setting>& Settings() {
            [](auto& config) -> auto& { return config.attestors.unix_executable; }),
       LANYARD_SETTING(Takes::kRestart, attestors.systemd),
       LANYARD_SETTING(Takes::kRestart, attestors.docker),
+      LANYARD_SETTING(Takes::kRestart, attestors.containerd),
       Make("registry.paths", Takes::kEffectAtOnce, [](auto& config) -> auto& { return config.registry_paths; }),
       LANYARD_SETTING(Takes::kRestart, audit.path),
       LANYARD_SETTING(Takes::kEffectAtOnce, audit.checkpoints_to),

@@ -28,6 +28,7 @@ TEST(ConfigExampleTest, ParsesAndEqualsTheDefaults) {
   EXPECT_EQ(example->attestors.unix_executable, defaults.attestors.unix_executable);
   EXPECT_EQ(example->attestors.systemd, defaults.attestors.systemd);
   EXPECT_FALSE(example->attestors.docker.has_value());
+  EXPECT_FALSE(example->attestors.containerd.has_value());
   EXPECT_EQ(example->registry_paths, defaults.registry_paths);
   EXPECT_EQ(example->svid.jwt_ttl, defaults.svid.jwt_ttl);
   EXPECT_EQ(example->oidc.issuer, defaults.oidc.issuer);

@@ -68,6 +68,7 @@ TEST(ConfigReloadTest, EveryKeyIsEitherTakenOverOrNamed) {
                            "attestors: {unix: {executable: false}}\n",
                            "attestors: {systemd: {}}\n",
                            "attestors: {docker: {}}\n",
+                           "attestors: {containerd: {}}\n",
                            "registry: {paths: [/srv/r]}\n",
                            "audit: {path: /srv/a.jsonl}\n",
                            "audit: {checkpoints_to: syslog}\n",

@@ -139,7 +139,7 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"tiers", "decisions"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
-  for (const std::string key : {"containerd", "kubernetes", "plugins"}) {
+  for (const std::string key : {"kubernetes", "plugins"}) {
     EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
@@ -168,6 +168,23 @@ TEST(ConfigTest, AsksContainerEnginesOnlyWhereTheyAreNamed) {
   EXPECT_THAT(ErrorsOfRest("attestors: {docker: {socket: \"unix:///run/d.sock\"}}\n"),
               ElementsAre(At("2:22", "absolute path")));
   EXPECT_THAT(ErrorsOfRest("attestors: {docker: {sockets: /x}}\n"), ElementsAre(At("2:22", "did you mean 'socket'?")));
+}
+
+TEST(ConfigTest, AsksContainerdOnlyWhereItIsNamed) {
+  const auto containerd = [](const std::string& rest) {
+    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config.ok() ? config->attestors.containerd : std::nullopt;
+  };
+  EXPECT_EQ(containerd(""), std::nullopt);
+  EXPECT_EQ(containerd("attestors: {docker: {}}\n"), std::nullopt);
+  EXPECT_EQ(containerd("attestors: {containerd: {}}\n"), ContainerdOptions());
+  EXPECT_EQ(containerd("attestors: {containerd: {socket: /run/crio/crio.sock, timeout: 500ms}}\n"),
+            (ContainerdOptions{.socket = "/run/crio/crio.sock", .timeout = std::chrono::milliseconds(500)}));
+  EXPECT_THAT(ErrorsOfRest("attestors: {containerd: {socket: \"unix:///run/c.sock\"}}\n"),
+              ElementsAre(At("2:26", "absolute path")));
+  EXPECT_THAT(ErrorsOfRest("attestors: {containerd: {sockets: /x}}\n"),
+              ElementsAre(At("2:26", "did you mean 'socket'?")));
 }
 
 TEST(ConfigTest, ReportsAllErrorsInTheOrderOfTheFile) {
