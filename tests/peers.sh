@@ -3,7 +3,7 @@
 #
 #   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec,
 #                             spire-agent's package for finding containers, ghostunnel, the MCP SDK
-#   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent
+#   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent, crictl
 #   tests/peers.sh where      makes nothing
 #
 # Prints the directory: $LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test processes can read; else
@@ -18,6 +18,8 @@ ghostunnel_version=v1.8.4
 ghostunnel_hash=h1:vC35ek8ii/fcEJUoxFhAQIKqBZi3FTDsU58X+lToOSQ=
 spire_version=v1.13.3
 spire_hash=h1:wDTK8tj8ShO5izjue/OFanVaehmjUxSxHtSWxBY+FJQ=
+crictl_version=v1.34.0
+crictl_hash=h1:KqL9EJ+WgHtz1HR1exezm91n+o8O2uMLs/eHzHJHAWw=
 go_minimum=1.25.3
 
 if [ -n "${LANYARD_PEERS-}" ]; then
@@ -158,6 +160,12 @@ if [ -n "$compiled" ]; then
     build_inside "$go" github.com/spiffe/spire "$spire_version" "$spire_hash" \
       spire-agent=./cmd/spire-agent spire-server=./cmd/spire-server
     echo "$spire_version $spire_hash" >"$peers/spire.stamp"
+  fi
+  if ! current crictl "$crictl_version $crictl_hash"; then
+    say "building crictl $crictl_version, about two minutes"
+    go=$(find_go)
+    build_inside "$go" sigs.k8s.io/cri-tools "$crictl_version" "$crictl_hash" crictl=./cmd/crictl
+    echo "$crictl_version $crictl_hash" >"$peers/crictl.stamp"
   fi
 fi
 echo "$peers"
