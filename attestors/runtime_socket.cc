@@ -1,9 +1,7 @@
 #include "attestors/runtime_socket.h"
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -12,6 +10,7 @@
 #include <utility>
 
 #include "node_agent/base/printable.h"
+#include "node_agent/base/trusted_socket.h"
 
 namespace lanyard {
 namespace {
@@ -28,44 +27,32 @@ Result<std::optional<FileId>> Identify(const std::string& path) {
 
 const char* WhatToDo(int error) {
   switch (error) {
-    case ENOENT:
-      return "; is the runtime running, and is this its socket?";
     case ECONNREFUSED:
       return "; the runtime is not running";
     case EAGAIN:
       return "; its queue is full: the runtime is overloaded or stuck";
-    case EACCES:
-      return "; the node agent needs the right to write to it";
     default:
       return "";
   }
 }
 
-// By SO_PEERCRED: who called listen().
-Status CheckListener(int connection) {
-  ucred listener{};
-  socklen_t size = sizeof listener;
-  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &listener, &size) != 0)
-    return Error(StatusCode::kUnavailable, "find out who listens: {}", std::generic_category().message(errno));
-  if (listener.uid == 0 || listener.uid == geteuid()) return OkStatus();
-  return Error(StatusCode::kUnavailable, "uid {} listens there, and only root or the node agent's own user is believed",
-               listener.uid);
+Status Unavailable(const Status& why, std::string_view advice = "") {
+  return Error(StatusCode::kUnavailable, "connect: {}{}", Message(why), advice);
 }
 
 }  // namespace
 
 Result<UniqueFd> ConnectToRuntime(const std::string& socket_path) {
-  const auto failed = [&](int error) {
-    return Error(StatusCode::kUnavailable, "connect: {}{}", std::generic_category().message(error), WhatToDo(error));
-  };
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (socket_path.size() >= sizeof address.sun_path) return failed(ENAMETOOLONG);
-  std::copy(socket_path.begin(), socket_path.end(), address.sun_path);
+  const Result<TrustedSocket> found = FindTrustedSocket(socket_path);
+  if (found.status().code() == StatusCode::kNotFound)
+    return Unavailable(found.status(), "; is the runtime running, and is this its socket?");
+  if (!found.ok()) return Unavailable(found.status());
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return failed(errno);
-  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return failed(errno);
-  RETURN_IF_ERROR(CheckListener(fd.get()));
+  const auto* address = reinterpret_cast<const sockaddr*>(&found->address);
+  if (!fd || connect(fd.get(), address, sizeof found->address) != 0) {
+    return Error(StatusCode::kUnavailable, "connect: {}{}", std::generic_category().message(errno), WhatToDo(errno));
+  }
+  if (const Status believed = CheckListener(fd.get()); !believed.ok()) return Unavailable(believed);
   return fd;
 }
 

@@ -12,8 +12,9 @@
 
 namespace lanyard {
 
-// A connection to the Unix socket, not blocking, whose listener is root or the node agent's own user: anybody else
-// could say anything of any container. Unavailable, whatever the reason: an absent socket says nothing of a container.
+// A connection to the Unix socket, not blocking, that only root or the node agent's own user can have put there and
+// listens at (trusted_socket.h): anybody else could say anything of any container. Unavailable, whatever the reason: an
+// absent socket says nothing of a container.
 Result<UniqueFd> ConnectToRuntime(const std::string& socket_path);
 
 // Whoever can reach a runtime can make containers with any labels, so that what the runtime says of a container into

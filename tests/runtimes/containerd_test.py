@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import secrets
 import signal
 import subprocess
 import unittest
@@ -108,10 +109,10 @@ class ContainerdTest(NodeTest):
 
     def test_a_container_that_was_not_made_over_the_cri_has_no_selectors(self):
         node = self.agent([entry('/label', 'containerd:label:team:refunds')])
-        name = '5' * 64
+        name = secrets.token_hex(32)
         self.runtime.ctr('run', '--snapshotter', 'native', '-d', '--label', 'team=refunds', '--cgroup',
                          f'{self.runtime.cgroup}/{name}', self.import_for_ctr(), name)
-        self.addCleanup(lambda: self.runtime.process and self.runtime.ctr('tasks', 'kill', '-s', 'SIGKILL', name))
+        self.addCleanup(lambda: self.runtime.ctr('tasks', 'rm', '-f', name))
         pid = int(self.runtime.ctr('tasks', 'ls').splitlines()[1].split()[1])
         self.assertIn(name, pathlib.Path(f'/proc/{pid}/cgroup').read_text(encoding='ascii'))
         seen = self.attest(node, pid)
@@ -196,15 +197,16 @@ class ContainerdTest(NodeTest):
     def test_a_socket_at_which_another_user_listens_is_not_believed(self):
         made = self.runtime.run(labels={'team': 'refunds'})
         pid = self.runtime.pid(made)
-        shelf = self.runtime.dir / 'theirs'
+        shelf = self.runtime.dir / 'shelf'
         shelf.mkdir()
-        self.runtime.dir.chmod(0o755)
-        os.chown(shelf, UID, UID)
-        script = ("import socket, sys, time\n"
-                  "listener = socket.socket(socket.AF_UNIX)\nlistener.bind(sys.argv[1])\nlistener.listen()\n"
+        script = ('import os, socket, sys, time\n'
+                  'listener = socket.socket(socket.AF_UNIX)\nlistener.bind(sys.argv[1])\n'
+                  'os.setresuid(*3 * [int(sys.argv[2])])\nlistener.listen()\n'
                   "print('listens', flush=True)\ntime.sleep(600)\n")
-        node = self.node([entry('/label', 'containerd:label:team:refunds')],
-                         config={'attestors': {'containerd': {'socket': str(shelf / 'cri.sock')}}}).start()
-        theirs = node.start_lines(['/usr/bin/python3', '-c', script, shelf / 'cri.sock'], uid=UID)
+        node = self.started_node([entry('/label', 'containerd:label:team:refunds')],
+                                 config={'attestors': {'containerd': {'socket': str(shelf / 'cri.sock')}}})
+        theirs = node.start_lines(['/usr/bin/python3', '-c', script, shelf / 'cri.sock', UID])
         self.assertEqual(theirs.line(), 'listens\n')
-        self.assertIn(f'uid {UID} listens there', json.dumps(self.attest(node, pid)))
+        self.assertIn(f'uid {UID} answers there', json.dumps(self.attest(node, pid)))
+        shelf.chmod(0o777)
+        self.assertIn(f'{shelf} ', json.dumps(self.attest(node, pid)))

@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include <atomic>
+#include <functional>
 #include <optional>
 
 #include "tests/support/fake_clock.h"
@@ -33,12 +34,15 @@ grpc::Status Running(const cri::ContainerStatusRequest& request, cri::ContainerS
 // A Unix socket on which no gRPC is spoken.
 class RawListener {
  public:
-  explicit RawListener(const std::string& path, int backlog = 8) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit RawListener(
+      const std::string& path, int backlog = 8, const std::function<void()>& before_listening = [] {})
+      : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::copy(path.begin(), path.end(), address.sun_path);
-    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd_.get(), backlog) != 0)
-      std::abort();
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) std::abort();
+    before_listening();
+    if (listen(fd_.get(), backlog) != 0) std::abort();
   }
   UniqueFd Accept() const { return UniqueFd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)); }
 
@@ -191,18 +195,13 @@ TEST_F(CriClientTest, SaysWhenTheCriIsNotServedThere) {
 
 TEST_F(CriClientTest, BelievesNobodyButRootAndItsOwnUser) {
   LANYARD_NEEDS_ROOT();
-  const TestDirectory open_to_all;
-  const std::string path = open_to_all.File("cri.sock");
-  ASSERT_EQ(chmod(std::filesystem::path(path).parent_path().c_str(), 0777), 0);
-  const TestProcess impostor([&] {
-    Become(kNobody);
-    new RawListener(path);  // listens as long as the process lives
+  const TestProcess impostor([this] {
+    new RawListener(socket_, 8, [] { Become(kNobody); });  // listens as long as the process lives
   });
   ASSERT_TRUE(impostor.ready());
-  client_.emplace(loop_, clock_, path);
   const Answer answer = Ask("abc");
   EXPECT_EQ(answer.status().code(), StatusCode::kUnavailable);
-  EXPECT_THAT(Message(answer.status()), HasSubstr("uid 12345 listens there"));
+  EXPECT_THAT(Message(answer.status()), HasSubstr("uid 12345 answers there"));
 }
 
 TEST_F(CriClientTest, HasFewCallsUnderWayAndTheOthersInLine) {
