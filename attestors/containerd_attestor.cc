@@ -9,7 +9,7 @@
 #include "attestors/container_finder.h"
 #include "attestors/cri_answer.h"
 #include "attestors/cri_client.h"
-#include "attestors/runtime_socket.h"
+#include "attestors/engine_mounts.h"
 
 namespace lanyard {
 namespace {
@@ -82,7 +82,7 @@ class ContainerLookup {
         [answer = std::move(answer), key = key_, socket = client_.socket_path(), result]() mutable {
           *result = ReadCriContainer(std::move(answer), key.id, key.detail);
           if (!result->ok() || !result->value()) return;
-          const Status apart = CheckMountsDoNotReach(socket, (*result)->value().mounted_host_paths);
+          const Status apart = CheckMountsDoNotReach({&socket, 1}, (*result)->value().mounted_host_paths);
           if (!apart.ok()) *result = apart;
         },
         [this, result] {

@@ -14,10 +14,10 @@
 #include <thread>
 #include <utility>
 
-#include "attestors/runtime_socket.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/printable.h"
 #include "node_agent/base/thread_name.h"
+#include "node_agent/base/trusted_socket.h"
 
 namespace lanyard {
 namespace {
@@ -28,7 +28,14 @@ constexpr size_t kMaxQuoted = 300;  // bytes of what the runtime says went wrong
 class CheckedChannel {
  public:
   static Result<std::shared_ptr<CheckedChannel>> Connect(const std::string& socket_path) {
-    ASSIGN_OR_RETURN(UniqueFd connection, ConnectToRuntime(socket_path));
+    Result<UniqueFd> connected = ConnectTrusted(socket_path);
+    // That there is no socket says nothing of a container.
+    if (!connected.ok()) {
+      const bool missing = connected.status().code() == StatusCode::kNotFound;
+      return Error(StatusCode::kUnavailable, "{}{}", Message(connected.status()),
+                   missing ? "; is the runtime running, and is this its socket?" : "");
+    }
+    UniqueFd connection = *std::move(connected);
     UniqueFd watched(fcntl(connection.get(), F_DUPFD_CLOEXEC, 0));
     if (!watched) return ErrnoStatus(errno, "duplicate the connection");
     grpc::ChannelArguments arguments;

@@ -1,6 +1,6 @@
 // Asks a container runtime (containerd, CRI-O) by the CRI, over its Unix socket, without ever blocking the loop.
 //
-// One connection serves all calls. It is made when it is needed, its listener is checked (runtime_socket.h), and it is
+// One connection serves all calls. It is made when it is needed, its listener is checked (trusted_socket.h), and it is
 // made anew after the runtime was restarted. A few calls are under way at a time and the others wait in line, so that
 // a burst of callers is no burst for the runtime. The completion queue has a thread of its own, which does nothing but
 // hand answers to the loop. (gRPC's callback API answers up to 94 ms late on few cores.)

@@ -1,11 +1,10 @@
 #include "attestors/docker_engine.h"
 
-#include <stdlib.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "attestors/blocking_jobs.h"
+#include "attestors/engine_mounts.h"
 
 namespace lanyard {
 namespace {
@@ -14,38 +13,10 @@ namespace {
 constexpr int kLooks = 6;
 constexpr std::chrono::milliseconds kFirstPause{10};  // doubled each time
 
-// The path with its symbolic links followed; as it is where that is not possible. Pool only: may hang.
-std::string RealPath(const std::string& path) {
-  const std::unique_ptr<char, decltype(&free)> real(realpath(path.c_str(), nullptr), free);
-  return real != nullptr ? std::string(real.get()) : path;
-}
-
-bool LeadsTo(std::string directory, const std::string& path) {
-  if (directory == path) return true;
-  if (!directory.ends_with('/')) directory += '/';
-  return path.starts_with(directory);
-}
-
-Status CheckMounts(const DockerContainer& container, const std::vector<std::string>& sockets) {
-  if (container.mounted.empty()) return OkStatus();
-  std::vector<std::string> real_sockets(sockets.size());
-  std::transform(sockets.begin(), sockets.end(), real_sockets.begin(), RealPath);
-  for (const std::string& mounted : container.mounted) {
-    for (const std::string& socket : real_sockets) {
-      if (!LeadsTo(RealPath(mounted), socket)) continue;
-      return Error(StatusCode::kPermissionDenied,
-                   "{} is mounted into it, and whoever reaches {} can make containers that look like any other; "
-                   "start it without that mount",
-                   mounted, socket);
-    }
-  }
-  return OkStatus();
-}
-
 Result<DockerContainer> Read(const WipedString& answer, const std::string& id, bool with_env,
                              const std::vector<std::string>& sockets) {
   ASSIGN_OR_RETURN(DockerContainer container, ReadDockerAnswer(answer, id));
-  RETURN_IF_ERROR(CheckMounts(container, sockets));
+  RETURN_IF_ERROR(CheckMountsDoNotReach(sockets, container.mounted));
   if (!with_env) container.env.clear();
   return container;
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include <atomic>
@@ -170,6 +171,14 @@ TEST_F(CriClientTest, ARuntimeThatHangsUpIsAnError) {
   EXPECT_EQ(answers_[0].status().code(), StatusCode::kUnavailable) << answers_[0].status();
 }
 
+TEST_F(CriClientTest, ASocketThatOthersCouldReplaceIsNotConnectedTo) {
+  const RawListener listener(socket_, 1);
+  ASSERT_EQ(chmod(directory_.path().c_str(), 0777), 0);
+  const Status refused = Ask("abc").status();
+  EXPECT_EQ(refused.code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Message(refused), HasSubstr("can be changed by other users"));
+}
+
 TEST_F(CriClientTest, ARuntimeThatTakesNoMoreConnectionsIsAnErrorAtOnce) {
   const RawListener full(socket_, 0);
   std::vector<UniqueFd> others;
@@ -179,7 +188,7 @@ TEST_F(CriClientTest, ARuntimeThatTakesNoMoreConnectionsIsAnErrorAtOnce) {
   do {
     others.emplace_back(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   } while (connect(others.back().get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  EXPECT_THAT(Message(Ask("abc").status()), HasSubstr("its queue is full"));
+  EXPECT_THAT(Message(Ask("abc").status()), HasSubstr("too many connections wait to be accepted"));
 }
 
 TEST_F(CriClientTest, SaysWhenTheCriIsNotServedThere) {

@@ -164,7 +164,8 @@ TEST_F(DockerEngineTest, RefusesAContainerThatCanReachAnEngine) {
     Json container = Container(Id('a'));
     container["Mounts"] = {{{"Type", "bind"}, {"Source", mounted}, {"Destination", "/x"}}};
     engine_->Say(container);
-    EXPECT_THAT(Refusal(), AllOf(HasSubstr(mounted + " is mounted into it"), HasSubstr("start it without"))) << mounted;
+    EXPECT_THAT(Refusal(), AllOf(HasSubstr(mounted + " of the node is mounted into it"), HasSubstr("run it without")))
+        << mounted;
   }
   for (const std::string& mounted :
        {dir_.Path("below"), dir_.Path("docker.sock.old"), dir_.Path("docker"), std::string("/no/such/path")}) {
