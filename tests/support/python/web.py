@@ -90,10 +90,16 @@ class Page:
         self.labels.setdefault(family, set()).update(set(labels) - {'le'})
 
     def _check_histogram(self, family):
-        buckets = [(float(key[1][1]), value) for key, value in self.samples.items() if key[0] == f'{family}_bucket']
-        assert buckets == sorted(buckets) and buckets[-1][0] == float('inf'), family
-        counts = [count for _, count in buckets]
-        assert counts == sorted(counts) and counts[-1] == self.samples[f'{family}_count',], family
+        series = {}  # by the labels beside the bucket's
+        for (name, *labels), value in self.samples.items():
+            if name == f'{family}_bucket':
+                others = tuple(label for label in labels if label[0] != 'le')
+                series.setdefault(others, []).append((float(dict(labels)['le']), value))
+        assert series, family
+        for labels, buckets in series.items():
+            assert buckets == sorted(buckets) and buckets[-1][0] == float('inf'), (family, labels)
+            counts = [count for _, count in buckets]
+            assert counts == sorted(counts) and counts[-1] == self.samples[f'{family}_count', *labels], (family, labels)
 
     def value(self, name, **labels):
         return self.samples[name, *sorted(labels.items())]
