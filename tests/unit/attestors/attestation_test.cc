@@ -254,6 +254,8 @@ TEST_F(AttestorSetTest, RefusesACallerWhoseUidChangesInTheMiddle) {
 // A kernel attestor and a service.
 class ServiceTest : public AttestorSetTest {
  protected:
+  ~ServiceTest() override { attestation_.reset(); }  // before the set that it belongs to
+
   void AskUntil(const PeerProcess& peer, std::function<bool(const Findings&, size_t)> enough) {
     result_.reset();
     attestation_ =

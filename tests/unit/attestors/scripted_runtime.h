@@ -86,17 +86,28 @@ class ScriptedRuntime {
   std::unique_ptr<grpc::Server> server_;
 };
 
-// Waits in a handler until the test lets go or the caller has gone.
+// Waits in a handler until the test lets go or the caller has gone. Goes when all who waited have gone.
 class Gate {
  public:
+  Gate() = default;
+  Gate(const Gate&) = delete;
+  Gate& operator=(const Gate&) = delete;
+  ~Gate() {
+    Open();
+    while (waiting_ > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+
   void Open() { open_ = true; }
-  grpc::Status Wait(const grpc::ServerContext& context) const {
+  grpc::Status Wait(const grpc::ServerContext& context) {
+    ++waiting_;
     while (!open_ && !context.IsCancelled()) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    --waiting_;
     return grpc::Status::OK;
   }
 
  private:
   std::atomic<bool> open_{false};
+  std::atomic<int> waiting_{0};
 };
 
 }  // namespace lanyard

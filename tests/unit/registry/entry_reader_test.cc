@@ -184,9 +184,9 @@ TEST(EntryReaderTest, RefusesAnEntryThatWouldBeEverybodys) {
 TEST(EntryReaderTest, ChecksEverySelectorOfAnEntry) {
   EXPECT_THAT(ErrorOf(WithSelectors("[\"unix:user:agents\", \"unix:uid:0500\", \"unix:uidd:1\"]")),
               AllOf(HasSubstr("without leading zeros"), HasSubstr("no kind \"uidd\"")));
-  const auto content = Read(WithSelectors("[\"unix:uid:1000\", \"docker:label:a:b\"]"));
+  const auto content = Read(WithSelectors("[\"unix:uid:1000\", \"slurm:job_id:1\"]"));
   ASSERT_TRUE(content.ok()) << content.status();
-  EXPECT_THAT(content->warnings, ElementsAre(HasSubstr("no attestor of type 'docker'")));
+  EXPECT_THAT(content->warnings, ElementsAre(HasSubstr("no attestor of type 'slurm'")));
 }
 
 TEST(EntryReaderTest, RefusesAnEntryWhoseSelectorsAProcessCanAllSetItself) {
@@ -203,10 +203,10 @@ TEST(EntryReaderTest, RefusesSelectorsThatNoAttestorCouldFind) {
 }
 
 TEST(EntryReaderTest, WarnsOfASelectorWhoseAttestorIsNotBuiltIn) {
-  auto content = Read(WithSelectors("[\"systemd:id:a.service\", \"unix:uid:1\"]"));
+  auto content = Read(WithSelectors("[\"slurm:job_id:1\", \"unix:uid:1\"]"));
   ASSERT_TRUE(content.ok()) << content.status();
   EXPECT_THAT(content->warnings,
-              ElementsAre("f.yaml:3:15: no attestor of type 'systemd' is built in; this entry cannot be earned"));
+              ElementsAre("f.yaml:3:15: no attestor of type 'slurm' is built in; this entry cannot be earned"));
   EXPECT_EQ(content->items[0].entry->selectors.size(), 2u);  // and it stays a condition
 }
 
