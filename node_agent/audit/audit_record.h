@@ -53,7 +53,7 @@ struct AuditPolicy {
 struct AuditRecord {
   AuditKind kind = AuditKind::kAgent;
   AuditDecision decision = AuditDecision::kNone;
-  std::string reason;  // for people
+  std::string reason;                 // for people
   std::vector<std::string> nearly{};  // entries that a caller who is denied nearly earned, and what it lacks
   std::optional<AuditCaller> caller{};
   std::string spiffe_id{};

@@ -26,7 +26,10 @@ ACTIVATOR = textwrap.dedent('''
 class RestartTest(NodeTest):
     def crowded_node(self, prepare=lambda node: None):
         """A started node under a thousand streams, and the program that has them."""
-        node = self.node([entry('/me', ME)], config=[('limits', {'per_caller': {'connections': STREAMS + 200}})])
+        node = self.node([entry('/me', ME)], config=[('limits', {'per_caller': {
+            # All of them are one caller, and come back at once.
+            'connections': STREAMS + 200, 'calls_in_flight': STREAMS + 200, 'connections_per_second': 10000,
+            'calls_per_second': 10000}})])
         prepare(node)
         node.start()
         crowd = node.start_lines([*stream_program(node), 'many', node.socket, STREAMS])
