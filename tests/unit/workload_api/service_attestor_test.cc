@@ -24,13 +24,12 @@ constexpr char kEntries[] = R"(entries:
 class ServiceAttestorTest : public WorkloadServiceTest {
  protected:
   ServiceAttestorTest() {
-    BuildServices();  // the base class could not know of ours yet
+    std::vector<std::unique_ptr<Attestor>> attestors;
+    attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_, looks_));
+    attestors.push_back(std::make_unique<SilentService>());
+    const auto before = std::exchange(attestors_, std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors)));
+    BindCrls();  // new services; those of before still refer to the set of before
     SetRegistry(kEntries);
-  }
-  std::vector<std::unique_ptr<Attestor>> MakeServiceAttestors() override {
-    std::vector<std::unique_ptr<Attestor>> one;
-    one.push_back(std::make_unique<SilentService>());
-    return one;
   }
   std::optional<Status> StatusAfter(OpenCall& stream, milliseconds time) {
     clock_.Advance(time);

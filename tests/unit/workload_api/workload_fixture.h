@@ -189,13 +189,9 @@ class WorkloadServiceTest : public ::testing::Test {
     }
   }
 
-  // Beside the TestAttestor; asked for once.
-  virtual std::vector<std::unique_ptr<Attestor>> MakeServiceAttestors() { return {}; }
-
   void BuildServices() {
     std::vector<std::unique_ptr<Attestor>> attestors;
     attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_, looks_));
-    for (auto& service : MakeServiceAttestors()) attestors.push_back(std::move(service));
     attestors_ = std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors));
     svids_ = std::make_unique<SvidCache>(source_, loop_, clock_, SvidCacheOptions{.default_ttl = seconds(60)},
                                          [] { return 0.5; });
