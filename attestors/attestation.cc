@@ -71,8 +71,9 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
     if (!done_ || slots_[index].state != State::kAsked) return;
     AttestorStats& stats = set_.stats_[index];
     ++(answer.ok() ? answer->gaps.empty() ? stats.answered : stats.incomplete : stats.failed);
+    const bool news = !slots_[index].complete;  // what was complete has been considered already
     Close(index, std::move(answer));
-    if (waiting_ == 0 || IsEnough()) Finish(OkStatus());
+    if (waiting_ == 0 || (news && IsEnough())) Finish(OkStatus());
   }
 
   // The attestor has given its last answer in this attestation.
@@ -112,14 +113,16 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
       if (slot.state != State::kAsked && slot.state != State::kNotAsked) continue;
       const std::string type(set_.attestors_[index]->type());
       std::optional<Findings> partial = slot.attempt ? slot.attempt->SoFar() : std::nullopt;
-      Status open = Error(StatusCode::kCancelled, "attestor {} was not waited for: no entry depends on it here", type);
+      Status spared =
+          Error(StatusCode::kCancelled, "attestor {} was not waited for: no entry depends on it here", type);
       slot.complete = partial && partial->gaps.empty();
       if (partial) {
-        for (Gap& gap : partial->gaps) gap.why = open;
+        for (Gap& gap : partial->gaps) gap.why = spared;
       }
-      Take(type, partial ? Result<Findings>(*std::move(partial)) : Result<Findings>(std::move(open)), so_far);
+      Take(type, partial ? Result<Findings>(*std::move(partial)) : Result<Findings>(std::move(spared)), so_far);
     }
-    if (!scope_.enough(so_far, closed)) return false;
+    const bool open = so_far.gaps.size() > closed;
+    if (open && !scope_.enough(so_far, closed)) return false;
     for (size_t index = 0; index < slots_.size(); ++index) Spare(index);
     findings_ = std::move(so_far);
     return true;

@@ -32,6 +32,7 @@ class Verdict {
     ContainerName name = LocateContainer(cgroup.path);
     if (!name.found()) return;
     named_ = true;
+    if (IsSame(name)) return;  // as most of a dozen hierarchies say: nothing new, so nothing to look at
     const Result<bool> counts = Counts(cgroup, name, caller, mounts);
     if (!counts.ok()) {
       undecided_.emplace_back(std::move(name), counts.status());
@@ -46,14 +47,17 @@ class Verdict {
   Result<ContainerName> Take() && {
     if (!failed_.ok()) return failed_;
     for (const auto& [name, why] : undecided_) {
-      // It says nothing new where another hierarchy says the same.
-      if (found_.found() && found_.container_id == name.container_id && found_.pod_uid == name.pod_uid) continue;
+      if (IsSame(name)) continue;
       return Annotate(why, "tell whether the name of container {} counts", name.container_id);
     }
     return std::move(found_);
   }
 
  private:
+  bool IsSame(const ContainerName& name) const {
+    return found_.found() && found_.container_id == name.container_id && found_.pod_uid == name.pod_uid;
+  }
+
   ContainerName found_;
   std::vector<std::pair<ContainerName, Status>> undecided_;
   Status failed_;

@@ -189,9 +189,7 @@ class ConfigReader {
   void ReadSystemd(const YamlNode& node, SystemdOptions& systemd) {
     errors_.Add(node.RequireKnownKeys({"bus_socket", "timeout"}));
     Set(node, "bus_socket", systemd.bus_socket, CheckSocketPath);
-    Set(node, "timeout", systemd.timeout, [](const YamlNode& timeout) {
-      return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
-    });
+    Set(node, "timeout", systemd.timeout, ReadServiceTimeout);
   }
 
   void ReadDocker(const YamlNode& node, DockerOptions& docker) {
