@@ -29,8 +29,10 @@ Result<std::optional<Ancestry>> Walk(const ProcDir& process) {
     Result<ProcStat> stat = opened.ok() ? ReadStat(*opened) : Result<ProcStat>(opened.status());
     Result<Executable> executable = opened.ok() ? ReadExecutable(*opened) : Result<Executable>(opened.status());
 
-    const Result<ProcStat> again = ReadStat(*child);
-    if (!again.ok() || again->parent != child_stat.parent) return std::optional<Ancestry>();
+    if (!stat.ok() || stat->start_time >= child_stat.start_time) {
+      const Result<ProcStat> again = ReadStat(*child);
+      if (!again.ok() || again->parent != child_stat.parent) return std::optional<Ancestry>();
+    }
     if (!stat.ok()) return Annotate(stat.status(), "read ancestor with pid {}", child_stat.parent);
     if (stat->start_time > child_stat.start_time) return std::optional<Ancestry>();
 

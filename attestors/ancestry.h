@@ -1,8 +1,9 @@
 // The living ancestors of a process, parent first; without pid 1, which is everybody's.
 //
-// Each step is checked so that a pid that is reused meanwhile is noticed: the parent must have started no later than
-// its child, and the child must still name it as its parent after it was read. A parent that ends in the middle hands
-// its children on; the walk then starts again.
+// Each step is checked so that a pid that is reused meanwhile is noticed. Who started before the child had the pid all
+// the while, and so when the child named it; who started later is not its parent. Within one tick of the clock (10 ms),
+// in which either may be so, the child must still name it after it was read. A parent that ends in the middle hands its
+// children on; the walk then starts again.
 //
 // Thread: any. Does not touch the file systems that the executables lie on.
 #pragma once
