@@ -10,6 +10,7 @@
 #include "attestors/systemd_attestor.h"
 #include "attestors/unix_attestor.h"
 #include "node_agent/admin/admission.h"
+#include "node_agent/app/attestor_check.h"
 #include "node_agent/app/config_oidc.h"
 #include "node_agent/app/federation_check.h"
 #include "node_agent/app/version.h"
@@ -99,7 +100,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
   registry_->OnChange([this] {
     LANYARD_LOG_INFO("registry changed: {} entries", registry_->registry()->size());
     RecordRegistry();
-    WarnOfUnknownFederation();
+    WarnOfRegistry();
     hub_.NotifyRegistry();
   });
   foreign_->OnChange([this](const std::vector<TrustDomain>& changed) {
@@ -158,7 +159,7 @@ Result<std::unique_ptr<Agent>> Agent::Start(const std::string& config_path, Conf
   std::vector<TrustDomain> foreign;
   for (const auto& [trust_domain, bundle] : agent->foreign_->bundles()->all()) foreign.push_back(trust_domain);
   agent->RecordForeign(foreign);
-  agent->WarnOfUnknownFederation();
+  agent->WarnOfRegistry();
   RETURN_IF_ERROR(agent->Serve());
   return agent;
 }
@@ -208,10 +209,12 @@ void Agent::RecordForeign(const std::vector<TrustDomain>& changed) {
   }
 }
 
-void Agent::WarnOfUnknownFederation() {
-  const auto before =
-      std::exchange(unknown_federation_, UnknownFederation(*registry_->registry(), config_.federation.trust_domains));
-  for (const std::string& line : unknown_federation_) {
+void Agent::WarnOfRegistry() {
+  const Registry& registry = *registry_->registry();
+  std::vector<std::string> lines = UnknownFederation(registry, config_.federation.trust_domains);
+  std::ranges::move(UnattestedEntries(registry, config_.attestors), std::back_inserter(lines));
+  const auto before = std::exchange(registry_warnings_, std::move(lines));
+  for (const std::string& line : registry_warnings_) {
     if (std::find(before.begin(), before.end(), line) == before.end()) LANYARD_LOG_WARN("registry: {}", line);
   }
 }

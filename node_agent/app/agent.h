@@ -63,8 +63,8 @@ class Agent {
   Status Serve();
   void RecordRegistry();
   void RecordForeign(const std::vector<TrustDomain>& changed);
-  // Says once what entries federate with in vain.
-  void WarnOfUnknownFederation();
+  // Says once what entries name in vain: attestors that are off, trust domains without a bundle.
+  void WarnOfRegistry();
   Status ServeWorkloads();
   Status ServeAdmin();
   // Puts on record that somebody is above a limit, before it is known who that is.
@@ -122,7 +122,7 @@ class Agent {
   bool ready_ = true;                             // as it was last told
   std::vector<std::string> waiting_for_restart_;  // keys of the configuration
   std::vector<std::string> broken_config_;        // why the file of the last reload was not taken over
-  std::vector<std::string> unknown_federation_;   // what was said last
+  std::vector<std::string> registry_warnings_;   // what was said last
   std::unique_ptr<Clock::Alarm> record_limit_;
   bool draining_ = false;
   bool all_written_ = false;

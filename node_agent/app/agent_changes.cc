@@ -35,7 +35,7 @@ void Agent::OnConfig(const Result<Config>& config) {
   audit_->Append({.kind = AuditKind::kConfig, .reason = std::move(outcome), .action = "reload"}, nullptr,
                  AuditSpace::kReserve);
   foreign_->SetFiles(config_.federation.trust_domains);
-  WarnOfUnknownFederation();
+  WarnOfRegistry();
   registry_->SetPaths(config_.registry_paths, [this](const Status& status) {
     if (!status.ok()) LANYARD_LOG_ERROR("registry reload: {}", Message(status));
     manager_.Ready();

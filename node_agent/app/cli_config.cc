@@ -2,6 +2,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "node_agent/app/attestor_check.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/config.h"
 #include "node_agent/app/config_example.h"
@@ -36,6 +37,7 @@ Findings CheckConfigAndRegistry(const std::string& file) {
   found.errors = registry.errors;
   found.warnings = registry.warnings;
   for (std::vector<std::string> more : {UnknownFederation(*registry.registry, config->federation.trust_domains),
+                                        UnattestedEntries(*registry.registry, config->attestors),
                                         UnusableBundles(config->federation.trust_domains), OidcWarnings(*config)}) {
     std::move(more.begin(), more.end(), std::back_inserter(found.warnings));
   }
