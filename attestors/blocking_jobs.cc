@@ -100,6 +100,12 @@ BlockingLimits DefaultBlockingLimits() {
   return {total, std::min(2, total)};
 }
 
+BlockingJobs::Owner BlockingJobs::OfContainer(std::string_view id) {
+  uint32_t digits = 0;
+  std::from_chars(id.data(), id.data() + std::min<size_t>(id.size(), 8), digits, 16);
+  return Owner{1} << 33 | digits;
+}
+
 BlockingJobs::BlockingJobs(EventLoop& loop, BlockingLimits limits) : state_(std::make_shared<State>(loop, limits)) {}
 
 BlockingJobs::~BlockingJobs() = default;

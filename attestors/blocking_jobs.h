@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "node_agent/base/event_loop.h"
 
@@ -33,7 +34,8 @@ class BlockingJobs {
   using Owner = uint64_t;
   // Of jobs that belong to no uid; uids have 32 bits.
   static constexpr Owner kUserDatabase = Owner{1} << 32;
-  static constexpr Owner kContainerEngines = kUserDatabase + 1;
+  // A container's, by its id of hexadecimal digits: what hangs for one (a path that is mounted into it) stops no other.
+  static Owner OfContainer(std::string_view id);
 
   BlockingJobs(EventLoop& loop, BlockingLimits limits);
   ~BlockingJobs();

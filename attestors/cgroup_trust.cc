@@ -59,7 +59,7 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
   }
   if (caller.uid.effective == 0) return CgroupTrust::kTrusted;
 
-  Result<std::string> root = CgroupRoot(cgroup, mounts);
+  Result<std::string> root = mounts.cgroup_tree.RootOf(cgroup);
   if (!root.ok()) return Annotate(root.status(), "check who may write cgroup {}", cgroup.path);
   std::string path = *std::move(root);
   ASSIGN_OR_RETURN(const bool root_writable, CallerCouldWrite(path, caller));
@@ -81,7 +81,7 @@ Result<CgroupTrust> CheckCgroupTrust(const CgroupMembership& cgroup, const ProcS
 }
 
 Result<bool> NamedByRoot(const CgroupMembership& cgroup, std::string_view path, const MountTable& mounts) {
-  Result<std::string> root = CgroupRoot(cgroup, mounts);
+  Result<std::string> root = mounts.cgroup_tree.RootOf(cgroup);
   if (!root.ok()) return Annotate(root.status(), "check who named cgroup {}", path);
   std::string directory = *std::move(root);
   std::string_view rest = path;

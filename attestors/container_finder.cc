@@ -28,7 +28,8 @@ Result<bool> Counts(const CgroupMembership& cgroup, const ContainerName& name, c
 // What several hierarchies say together.
 class Verdict {
  public:
-  void Add(const CgroupMembership& cgroup, const ProcStatus& caller, const MountTable& mounts) {
+  void Add(const CgroupMembership& told, const ProcStatus& caller, const MountTable& mounts) {
+    const CgroupMembership cgroup = mounts.cgroup_tree.FromRoot(told);
     ContainerName name = LocateContainer(cgroup.path);
     if (!name.found()) return;
     named_ = true;
@@ -124,14 +125,21 @@ Result<ContainerName> FindInMounts(const Subject& subject, const MountTable& mou
   return std::move(verdict).Take();
 }
 
-}  // namespace
-
-Result<ContainerName> FindContainer(const Subject& subject, const MountTable& mounts) {
+Result<ContainerName> Find(const Subject& subject, OwnMounts& own_mounts) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const MountTable> mounts, own_mounts.Current());
   if (!subject.cgroups().ok()) return subject.cgroups().status();
   Verdict verdict;
-  for (const CgroupMembership& cgroup : *subject.cgroups()) verdict.Add(cgroup, subject.status(), mounts);
+  for (const CgroupMembership& cgroup : *subject.cgroups()) verdict.Add(cgroup, subject.status(), *mounts);
   if (verdict.named()) return std::move(verdict).Take();
-  return FindInMounts(subject, mounts);
+  return FindInMounts(subject, *mounts);
+}
+
+}  // namespace
+
+const Result<ContainerName>& FindContainer(const Subject& subject, OwnMounts& mounts) {
+  std::optional<Result<ContainerName>>& container = subject.container();
+  if (!container) container = Find(subject, mounts);
+  return *container;
 }
 
 }  // namespace lanyard

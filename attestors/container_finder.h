@@ -9,7 +9,7 @@
 // mount namespaces that belong to the node agent's own user namespace, where mounting takes root's privilege on the
 // node.
 //
-// Thread: any. Reads /proc and the cgroup file systems, which have no server behind them.
+// Thread: loop. Reads /proc and the cgroup file systems, which have no server behind them.
 #pragma once
 
 #include "attestors/container_locator.h"
@@ -20,7 +20,7 @@ namespace lanyard {
 
 // A name that is not found() when the caller is in no container; an error when that cannot be found out, or when
 // hierarchies contradict each other. With this the caller's cgroups have been read: the attestation fails if they
-// change before its end.
-Result<ContainerName> FindContainer(const Subject& subject, const MountTable& mounts);
+// change before its end. Found out once for all attestors that ask.
+const Result<ContainerName>& FindContainer(const Subject& subject, OwnMounts& mounts);
 
 }  // namespace lanyard

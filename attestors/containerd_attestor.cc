@@ -1,12 +1,12 @@
 #include "attestors/containerd_attestor.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "attestors/container_cache.h"
 #include "attestors/container_finder.h"
+#include "attestors/container_selectors.h"
 #include "attestors/cri_answer.h"
 #include "attestors/cri_client.h"
 #include "attestors/engine_mounts.h"
@@ -36,13 +36,6 @@ struct ContainerKey {
   CriDetail detail;
   std::string id;
 };
-
-// A mount that hangs stops the questions about its own container only.
-BlockingJobs::Owner LaneOf(const std::string& id) {
-  uint32_t digits = 0;
-  std::from_chars(id.data(), id.data() + std::min<size_t>(id.size(), 8), digits, 16);
-  return BlockingJobs::Owner{1} << 33 | digits;
-}
 
 // Asks about one container until it is known whether it runs, and reads the answer in the pool: it may be long, and it
 // names paths that have to be looked at.
@@ -78,7 +71,7 @@ class ContainerLookup {
   void Read(cri::ContainerStatusResponse answer) {
     auto result = std::make_shared<Result<Known>>(Known());
     job_ = jobs_.Submit(
-        LaneOf(key_.id),
+        BlockingJobs::OfContainer(key_.id),
         [answer = std::move(answer), key = key_, socket = client_.socket_path(), result]() mutable {
           *result = ReadCriContainer(std::move(answer), key.id, key.detail);
           if (!result->ok() || !result->value()) return;
@@ -170,7 +163,7 @@ class ContainerdAttestor::Asking : public Attempt {
       : attestor_(attestor), subject_(std::move(subject)), deadline_(deadline), done_(std::move(done)) {}
 
   void Start() {
-    const Result<ContainerName> name = FindName();
+    const Result<ContainerName>& name = FindContainer(*subject_, attestor_.tools_.mounts);
     if (!name.ok()) return FinishLater(name.status());
     if (!name->found()) return FinishLater(OkStatus());
     const std::string key =
@@ -188,65 +181,45 @@ class ContainerdAttestor::Asking : public Attempt {
   std::optional<Findings> SoFar() const override {
     if (!image_) return std::nullopt;  // nothing is known yet
     Findings so_far = findings_;
-    so_far.gaps.push_back({GapOf("image_config_digest"),
-                           Error(StatusCode::kDeadlineExceeded, "the runtime did not describe its image in time")});
+    ContainerSelectors(kType, so_far)
+        .AddGap("image_config_digest",
+                Error(StatusCode::kDeadlineExceeded, "the runtime did not describe its image in time"));
     return so_far;
   }
 
  private:
   bool Wants(std::string_view kind) const { return subject_->wanted().Has(kType, kind); }
 
-  Result<ContainerName> FindName() const {
-    ASSIGN_OR_RETURN(const std::shared_ptr<const MountTable> mounts, attestor_.tools_.mounts.Current());
-    return FindContainer(*subject_, *mounts);
-  }
-
   void OnContainer(const Containers::FactsPtr& known) {
     if (!*known) return FinishLater(OkStatus());
     const CriContainer& container = **known;
-    if (Wants("label")) AddLabels(container);
-    if (Wants("image_id")) Add("image_id", container.image);
-    if (Wants("env")) AddEnvironment(container);
+    if (Wants("label")) selectors_.AddLabels("label", container.labels);
+    if (Wants("image_id")) selectors_.Add("image_id", container.image);
+    if (Wants("env")) {
+      if (container.environment.ok()) {
+        selectors_.AddVariables(*container.environment);
+      } else {
+        selectors_.AddGap("env", container.environment.status());
+      }
+    }
     if (!Wants("image_config_digest")) return FinishLater(OkStatus());
     if (container.image_ref.empty()) {
-      AddGap("image_config_digest", Error(StatusCode::kUnavailable, "the runtime does not say which image it is of"));
+      selectors_.AddGap("image_config_digest",
+                        Error(StatusCode::kUnavailable, "the runtime does not say which image it is of"));
       return FinishLater(OkStatus());
     }
     if (const auto kept = attestor_.digests_.Cached(container.image_ref)) return OnDigest(*kept);
     image_ = attestor_.digests_.Find(container.image_ref, deadline_, [this](Result<ImageDigests::FactsPtr> digest) {
       if (digest.ok()) return OnDigest(**digest);
-      AddGap("image_config_digest", digest.status());
+      selectors_.AddGap("image_config_digest", digest.status());
       FinishLater(OkStatus());
     });
   }
 
   void OnDigest(const std::string& digest) {
-    Add("image_config_digest", digest);
+    selectors_.Add("image_config_digest", digest);
     FinishLater(OkStatus());
   }
-
-  void AddLabels(const CriContainer& container) {
-    for (const auto& [name, value] : container.labels) {
-      // Not to be told from a shorter name with a longer value.
-      if (!name.empty() && name.find(':') == std::string::npos) Add("label", fmt::format("{}:{}", name, value));
-    }
-  }
-
-  void AddEnvironment(const CriContainer& container) {
-    if (!container.environment.ok()) return AddGap("env", container.environment.status());
-    for (const SecretBytes& variable : *container.environment) {
-      const size_t equals = variable.expose().find('=');
-      if (equals != std::string_view::npos && equals > 0) Add("env", variable.expose());
-    }
-  }
-
-  // A value that does not fit in a selector gives none.
-  void Add(std::string_view kind, std::string_view value) {
-    if (FitsInSelector(value)) findings_.selectors.push_back({std::string(kType), fmt::format("{}:{}", kind, value)});
-  }
-
-  static std::string GapOf(std::string_view kind) { return fmt::format("{}:{}", kType, kind); }
-  void AddGap(std::string_view kind, const Status& why) { findings_.gaps.push_back({GapOf(kind), why}); }
 
   void FinishLater(Status status) {
     attestor_.tools_.loop.Post([this, alive = std::weak_ptr<int>(alive_), status = std::move(status)] {
@@ -261,6 +234,7 @@ class ContainerdAttestor::Asking : public Attempt {
   const Deadline deadline_;
   Done done_;
   Findings findings_;
+  ContainerSelectors selectors_{kType, findings_};
   std::unique_ptr<Containers::Ticket> container_;
   std::unique_ptr<ImageDigests::Ticket> image_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

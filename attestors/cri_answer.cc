@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "attestors/json_variables.h"
 #include "node_agent/base/printable.h"
+#include "pki/hex.h"
 #include "pki/strict_json.h"
 
 namespace lanyard {
@@ -65,21 +67,10 @@ Result<std::vector<SecretBytes>> ReadCriEnvironment(std::string_view info) {
   if (process == nullptr) {
     return Error(StatusCode::kInvalidArgument, "read the runtime's verbose answer: it has no runtimeSpec.process");
   }
-  std::vector<SecretBytes> environment;
   const auto variables = process->find("env");
-  if (variables == process->end() || variables->is_null()) return environment;  // a process may have none
-  if (!variables->is_array()) {
-    return Error(StatusCode::kInvalidArgument, "read the runtime's verbose answer: runtimeSpec.process.env is no list");
-  }
-  for (nlohmann::json& variable : *variables) {
-    auto* text = variable.get_ptr<std::string*>();
-    if (text == nullptr) {
-      return Error(StatusCode::kInvalidArgument,
-                   "read the runtime's verbose answer: not all of runtimeSpec.process.env are texts");
-    }
-    environment.push_back(SecretBytes::CopyOf(*text));
-    WipeMemory(text->data(), text->size());
-  }
+  if (variables == process->end()) return std::vector<SecretBytes>();  // a process may have none
+  Result<std::vector<SecretBytes>> environment = TakeVariables(*variables);
+  if (!environment.ok()) return Annotate(environment.status(), "read runtimeSpec.process.env of the runtime's answer");
   return environment;
 }
 
@@ -88,10 +79,8 @@ Result<std::string> ReadCriImageDigest(const ::runtime::v1::ImageStatusResponse&
   constexpr std::string_view kPrefix = "sha256:";
   std::string_view hex = answer.image().id();
   if (hex.starts_with(kPrefix)) hex.remove_prefix(kPrefix.size());  // containerd writes it, CRI-O does not
-  const bool digest = hex.size() == 64 && std::all_of(hex.begin(), hex.end(), [](char c) {
-                        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-                      });
-  if (!digest) return Error(StatusCode::kInvalidArgument, "the runtime's id of its image is not a SHA-256 digest");
+  if (!IsLowerHex(hex, 64))
+    return Error(StatusCode::kInvalidArgument, "the runtime's id of its image is not a SHA-256 digest");
   return fmt::format("{}{}", kPrefix, hex);
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "attestors/json_variables.h"
+#include "pki/hex.h"
 #include "pki/strict_json.h"
 
 namespace lanyard {
@@ -54,22 +56,14 @@ Status ReadLabels(const Json& config, DockerContainer& container) {
   return OkStatus();
 }
 
-// Takes the texts out of the answer, and overwrites what they leave behind.
 Status TakeEnv(Json& config, DockerContainer& container) {
   const auto env = config.find("Env");
-  if (env == config.end() || env->is_null()) return OkStatus();
-  if (!env->is_array()) return Malformed("Config.Env");
-  Status status = CheckCount(*env, "environment variables");
-  for (Json& variable : *env) {
-    auto* text = variable.get_ptr<std::string*>();
-    if (text == nullptr) {
-      if (status.ok()) status = Malformed("Config.Env");
-      continue;
-    }
-    if (status.ok()) container.env.push_back(SecretBytes::CopyOf(*text));
-    WipeMemory(text->data(), text->size());
-  }
-  return status;
+  if (env == config.end()) return OkStatus();
+  Result<std::vector<SecretBytes>> variables = TakeVariables(*env);
+  if (!variables.ok()) return Malformed("Config.Env");
+  RETURN_IF_ERROR(CheckCount(*env, "environment variables"));
+  container.env = *std::move(variables);
+  return OkStatus();
 }
 
 Status ReadMounts(const Json& answer, DockerContainer& container) {
@@ -87,8 +81,7 @@ Status ReadMounts(const Json& answer, DockerContainer& container) {
 
 bool IsDigest(std::string_view text) {
   constexpr std::string_view kPrefix = "sha256:";
-  return text.starts_with(kPrefix) && text.size() == kPrefix.size() + 64 &&
-         text.find_first_not_of("0123456789abcdef", kPrefix.size()) == std::string_view::npos;
+  return text.starts_with(kPrefix) && IsLowerHex(text.substr(kPrefix.size()), 64);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "attestors/container_finder.h"
+#include "attestors/container_selectors.h"
 #include "attestors/docker_engine.h"
 #include "node_agent/base/http_client.h"
 
@@ -12,29 +13,14 @@ namespace {
 
 constexpr std::string_view kType = "docker";
 
-void Add(std::string value, Findings& findings) {
-  if (FitsInSelector(value)) findings.selectors.push_back({std::string(kType), std::move(value)});
-}
-
 Findings SelectorsOf(const DockerEngine::Facts& container, const WantedKinds& wanted) {
   Findings findings;
   if (!container) return findings;
-  if (wanted.Has(kType, "label")) {
-    for (const auto& [name, value] : container->labels) {
-      // With a colon in its name "a:b" = "c" could not be told from "a" = "b:c", and an image can add such a label.
-      if (!name.empty() && name.find(':') == std::string::npos) Add(fmt::format("label:{}:{}", name, value), findings);
-    }
-  }
-  if (wanted.Has(kType, "env")) {
-    for (const SecretBytes& variable : container->env) {
-      const size_t equals = variable.expose().find('=');
-      if (equals != 0 && equals != std::string_view::npos) Add(fmt::format("env:{}", variable.expose()), findings);
-    }
-  }
-  if (wanted.Has(kType, "image_id") && !container->image.empty())
-    Add(fmt::format("image_id:{}", container->image), findings);
-  if (wanted.Has(kType, "image_config_digest") && !container->image_digest.empty())
-    Add(fmt::format("image_config_digest:{}", container->image_digest), findings);
+  ContainerSelectors selectors(kType, findings);
+  if (wanted.Has(kType, "label")) selectors.AddLabels("label", container->labels);
+  if (wanted.Has(kType, "env")) selectors.AddVariables(container->env);
+  if (wanted.Has(kType, "image_id")) selectors.Add("image_id", container->image);
+  if (wanted.Has(kType, "image_config_digest")) selectors.Add("image_config_digest", container->image_digest);
   return findings;
 }
 
@@ -97,7 +83,7 @@ class DockerAttestor : public Attestor {
   std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline, Done done) override {
-    const Result<ContainerName> name = Find(*subject);
+    const Result<ContainerName> name = FindContainer(*subject, tools_.mounts);
     auto attempt = std::make_unique<Inspecting>(std::move(subject), tools_.loop, std::move(done));
     if (!name.ok()) {
       attempt->FinishLater(name.status());
@@ -115,11 +101,6 @@ class DockerAttestor : public Attestor {
   }
 
  private:
-  Result<ContainerName> Find(const Subject& subject) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<const MountTable> mounts, tools_.mounts.Current());
-    return FindContainer(subject, *mounts);
-  }
-
   const std::chrono::milliseconds limit_;
   HostTools& tools_;
   DockerEngine docker_;

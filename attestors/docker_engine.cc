@@ -13,13 +13,8 @@ namespace {
 constexpr int kLooks = 6;
 constexpr std::chrono::milliseconds kFirstPause{10};  // doubled each time
 
-Result<DockerContainer> Read(const WipedString& answer, const std::string& id, bool with_env,
-                             const std::vector<std::string>& sockets) {
-  ASSIGN_OR_RETURN(DockerContainer container, ReadDockerAnswer(answer, id));
-  RETURN_IF_ERROR(CheckMountsDoNotReach(sockets, container.mounted));
-  if (!with_env) container.env.clear();
-  return container;
-}
+// An answer up to this size is read on the loop: it takes less than the way to the pool and back does. Bytes.
+constexpr size_t kReadAtOnce = size_t{32} << 10;
 
 Status About(const std::string& id, const Status& why) {
   return Annotate(why, "inspect container {}…", std::string_view(id).substr(0, 12));
@@ -46,19 +41,41 @@ class DockerEngine::Inspection {
     if (answer->status != 200)
       return Finish(Error(StatusCode::kUnavailable, "socket {}: {} answered with HTTP status {}; see its log",
                           options.socket, options.name, answer->status));
-    auto body = std::make_shared<const WipedString>(std::move(answer->body));
-    auto read = std::make_shared<Result<DockerContainer>>(DockerContainer{});
+    if (answer->body.size() > kReadAtOnce) return ReadInPool(std::move(answer->body));
+    Result<DockerContainer> container = ReadDockerAnswer(answer->body, id_);
+    if (!container.ok() || container->mounted.empty()) return OnRead(std::move(container));
+    CheckInPool(*std::move(container));
+  }
+
+  void ReadInPool(WipedString answer) {
+    auto body = std::make_shared<const WipedString>(std::move(answer));
+    InPool([body = std::move(body), id = id_, sockets = engine_.options_.dangerous_sockets]() mutable {
+      const auto read = std::move(body);
+      return Checked(ReadDockerAnswer(*read, id), sockets);
+    });
+  }
+
+  void CheckInPool(DockerContainer container) {
+    InPool([container = std::move(container), sockets = engine_.options_.dangerous_sockets]() mutable {
+      return Checked(std::move(container), sockets);
+    });
+  }
+
+  static Result<DockerContainer> Checked(Result<DockerContainer> container, const std::vector<std::string>& sockets) {
+    if (container.ok()) RETURN_IF_ERROR(CheckMountsDoNotReach(sockets, container->mounted));
+    return container;
+  }
+
+  void InPool(absl::AnyInvocable<Result<DockerContainer>()> work) {
+    auto result = std::make_shared<Result<DockerContainer>>(DockerContainer{});
     job_ = engine_.tools_.jobs.Submit(
-        BlockingJobs::kContainerEngines,
-        [body, read, id = id_, env = env_, sockets = options.dangerous_sockets]() mutable {
-          *read = Read(*body, id, env == Env::kWanted, sockets);
-          body.reset();
-        },
-        [this, read] { OnRead(std::move(*read)); });
+        BlockingJobs::OfContainer(id_), [work = std::move(work), result]() mutable { *result = work(); },
+        [this, result] { OnRead(std::move(*result)); });
   }
 
   void OnRead(Result<DockerContainer> container) {
     if (!container.ok()) return Finish(container.status());
+    if (env_ == Env::kNotWanted) container->env.clear();
     if (container->running) return Finish(Facts(*std::move(container)));
     if (++looks_ == kLooks)
       return Finish(Error(StatusCode::kFailedPrecondition, "{} says that it does not run", engine_.options_.name));

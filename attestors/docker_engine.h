@@ -5,8 +5,8 @@
 // variables, image and mounts are fixed when a container is made (podman 5 may change variables, for its next start).
 // Variables, which hold passwords, are kept only where they are wanted.
 //
-// The answer is read in the pool: it may be long, and it names paths of the host that have to be followed, on file
-// systems that may hang.
+// A long answer is read in the pool, and so are the paths of the host followed that it names, on file systems that may
+// hang.
 //
 // Whoever can reach an engine can make containers of any name, label and image. So a container that has an engine's
 // socket mounted, or a directory that leads to it, is an error: what it is said to be is worth nothing. That is no

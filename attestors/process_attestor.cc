@@ -109,7 +109,8 @@ class ProcessAttestor : public Attestor {
     }
     std::optional<std::string_view> v2_scope, named_scope;
     Status scope_unknown;
-    for (const CgroupMembership& cgroup : *subject.cgroups()) {
+    for (const CgroupMembership& told : *subject.cgroups()) {
+      const CgroupMembership cgroup = (*mounts)->cgroup_tree.FromRoot(told);
       const bool systemds = cgroup.v2() || cgroup.controllers.front() == "name=systemd";
       const Result<CgroupTrust> trust = CheckCgroupTrust(cgroup, subject.status(), **mounts);
       if (!trust.ok()) {

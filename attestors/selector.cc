@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdint>
 
+#include "pki/hex.h"
+
 namespace lanyard {
 namespace {
 
@@ -38,11 +40,6 @@ Status CheckPath(std::string_view text) {
     start = end + 1;
   }
   return OkStatus();
-}
-
-bool IsLowerHex(std::string_view text, size_t digits) {
-  return text.size() == digits &&
-         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 Status CheckSha256(std::string_view text) {

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "attestors/container_locator.h"
 #include "attestors/wanted_kinds.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/process.h"
@@ -99,6 +100,8 @@ class Subject {
   }
   const Result<std::vector<CgroupMembership>>& cgroups() const;
   const Result<Executable>& executable() const;
+  // Where FindContainer (container_finder.h) keeps what it found.
+  std::optional<Result<ContainerName>>& container() const { return container_; }
 
   // The ids in /proc are still those of the connection: PermissionDenied otherwise.
   Status CheckIds() const;
@@ -114,6 +117,7 @@ class Subject {
   mutable bool only_status_ = true;
   mutable std::optional<Result<std::vector<CgroupMembership>>> cgroups_;
   mutable std::optional<Result<Executable>> executable_;
+  mutable std::optional<Result<ContainerName>> container_;
 };
 
 }  // namespace lanyard

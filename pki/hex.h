@@ -3,6 +3,7 @@
 // Thread: any.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,11 @@ inline std::string Hex(std::string_view bytes) {
     text += kDigits[value & 15];
   }
   return text;
+}
+
+// Whether `text` is `digits` hexadecimal digits, all lower case.
+inline bool IsLowerHex(std::string_view text, size_t digits) {
+  return text.size() == digits && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
 }
 
 }  // namespace lanyard

@@ -6,6 +6,7 @@
 
 #include "node_agent/audit/audit_text.h"
 #include "pki/digest.h"
+#include "pki/hex.h"
 
 namespace lanyard {
 namespace {
@@ -166,8 +167,7 @@ Result<std::string> HashAuditLine(std::string_view line) {
 }
 
 bool IsAuditHash(std::string_view text) {
-  return text.size() == kHashDigits &&
-         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return IsLowerHex(text, kHashDigits);
 }
 
 }  // namespace lanyard

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <climits>
@@ -30,6 +29,7 @@ Result<std::shared_ptr<const MountTable>> ReadTable() {
     const uint64_t id = mount.id;
     table->by_id.insert_or_assign(id, std::move(mount));
   }
+  table->cgroup_tree = CgroupTree::Find(table->cgroups);
   ASSIGN_OR_RETURN(table->own_mount_namespace, OwnNamespace("mnt"));
   ASSIGN_OR_RETURN(table->own_user_namespace, OwnNamespace("user"));
   return std::shared_ptr<const MountTable>(std::move(table));
@@ -60,21 +60,6 @@ Result<std::shared_ptr<const MountTable>> OwnMounts::Current() {
     table_ = *std::move(table);
   }
   return table_;
-}
-
-Result<std::string> CgroupRoot(const CgroupMembership& cgroup, const MountTable& mounts) {
-  for (const Mount& mount : mounts.cgroups) {
-    const bool holds = cgroup.v2()
-                           ? mount.fs_type == "cgroup2"
-                           : mount.fs_type == "cgroup" && HasMountOption(mount.super_options, cgroup.controllers[0]);
-    if (!holds || mount.root != "/") continue;
-    struct statx info {};
-    if (statx(AT_FDCWD, mount.mount_point.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_MNT_ID, &info) != 0)
-      continue;
-    // Another file system may be mounted on top of it: then the path leads there.
-    if ((info.stx_mask & STATX_MNT_ID) != 0 && info.stx_mnt_id == mount.id) return mount.mount_point;
-  }
-  return Error(StatusCode::kFailedPrecondition, "the hierarchy is not mounted from its root where the node agent runs");
 }
 
 }  // namespace lanyard

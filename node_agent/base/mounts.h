@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "node_agent/base/cgroup_tree.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/procfs.h"
 #include "node_agent/base/status.h"
@@ -21,7 +22,8 @@ namespace lanyard {
 
 struct MountTable {
   std::unordered_map<uint64_t, Mount> by_id;
-  std::vector<Mount> cgroups;        // those of type cgroup and cgroup2
+  std::vector<Mount> cgroups;  // those of type cgroup and cgroup2
+  CgroupTree cgroup_tree;
   uint64_t own_mount_namespace = 0;  // inode numbers of the node agent's own namespaces
   uint64_t own_user_namespace = 0;
 
@@ -38,8 +40,5 @@ class OwnMounts {
   UniqueFd watch_;  // of /proc/self/mountinfo
   std::shared_ptr<const MountTable> table_;
 };
-
-// The directory of ours that shows the root of the hierarchy in which `cgroup` lies. FailedPrecondition when none does.
-Result<std::string> CgroupRoot(const CgroupMembership& cgroup, const MountTable& mounts);
 
 }  // namespace lanyard

@@ -77,10 +77,13 @@ int Preference(const CgroupMembership& cgroup) {
   return controller == "pids" ? 2 : controller == "memory" ? 3 : 4;
 }
 
-// In the order in which they count.
-Result<std::vector<CgroupMembership>> ReadCgroups(const std::string& path) {
+// In the order in which they count, from the roots of their hierarchies where `mounts` (may be null) tells these.
+Result<std::vector<CgroupMembership>> ReadCgroups(const std::string& path, const MountTable* mounts) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxCgroups));
   ASSIGN_OR_RETURN(std::vector<CgroupMembership> cgroups, ParseCgroups(text));
+  for (CgroupMembership& cgroup : cgroups) {
+    if (mounts != nullptr) cgroup = mounts->cgroup_tree.FromRoot(std::move(cgroup));
+  }
   std::stable_sort(cgroups.begin(), cgroups.end(),
                    [](const CgroupMembership& a, const CgroupMembership& b) { return Preference(a) < Preference(b); });
   return cgroups;
@@ -99,7 +102,8 @@ std::optional<std::string_view> OwnCgroup(std::string_view path, std::string_vie
 }
 
 CallerCgroups::CallerCgroups(OwnMounts& mounts) : mounts_(mounts) {
-  Result<std::vector<CgroupMembership>> own = ReadCgroups("/proc/self/cgroup");
+  const std::shared_ptr<const MountTable> table = mounts_.Current().value_or(nullptr);
+  Result<std::vector<CgroupMembership>> own = ReadCgroups("/proc/self/cgroup", table.get());
   if (!own.ok()) LANYARD_LOG_WARN("read the node agent's own cgroups: {}", Message(own.status()));
   if (own.ok()) agent_ = *std::move(own);
 }
@@ -109,12 +113,13 @@ AccountName AccountOfUid(uid_t uid) {
 }
 
 AccountName CallerCgroups::AccountOf(const PeerProcess& peer) {
-  const Result<std::vector<CgroupMembership>> cgroups = ReadCgroups(peer.process->ProcPath("cgroup"));
+  const std::shared_ptr<const MountTable> mounts = mounts_.Current().value_or(nullptr);
+  const Result<std::vector<CgroupMembership>> cgroups = ReadCgroups(peer.process->ProcPath("cgroup"), mounts.get());
   // What was read may be another process's, of the same pid.
   if (!cgroups.ok() || !peer.process->StillRunning()) return AccountOfUid(peer.uid);
   for (const CgroupMembership& cgroup : *cgroups) {
     auto part = OwnCgroup(cgroup.path, AgentPath(cgroup));
-    if (part && peer.uid != 0) part = MadeByOthers(cgroup, *part, peer);
+    if (part && peer.uid != 0) part = MadeByOthers(cgroup, *part, peer, mounts.get());
     if (!part || IsWithin(AgentPath(cgroup), *part)) continue;
     return {fmt::format("cgroup {}", *part),
             fmt::format("the other cgroups below {}", ParentDirectory(std::string(*part)))};
@@ -129,14 +134,13 @@ std::string_view CallerCgroups::AgentPath(const CgroupMembership& cgroup) const 
 }
 
 std::optional<std::string_view> CallerCgroups::MadeByOthers(const CgroupMembership& cgroup, std::string_view part,
-                                                            const PeerProcess& peer) {
-  const Result<std::shared_ptr<const MountTable>> mounts = mounts_.Current();
-  const Result<std::string> root = mounts.ok() ? CgroupRoot(cgroup, **mounts) : Result<std::string>(mounts.status());
+                                                            const PeerProcess& peer, const MountTable* mounts) {
+  const auto root = mounts != nullptr ? mounts->cgroup_tree.RootOf(cgroup).value_or("") : "";
   // Not to be seen from here: then nothing is known but the path.
-  if (!root.ok() || part.starts_with("/..")) return part;
+  if (root.empty() || part.starts_with("/..")) return part;
   for (size_t end = 0; end <= part.size();) {
     struct statx directory {};
-    const std::string path = fmt::format("{}{}", *root, part.substr(0, end));
+    const std::string path = fmt::format("{}{}", root, part.substr(0, end));
     if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_UID | STATX_GID, &directory) != 0)
       return part;
     if (CouldWrite(directory, peer)) return end == 0 ? std::nullopt : std::optional(part.substr(0, end));

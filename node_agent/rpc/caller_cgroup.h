@@ -46,9 +46,10 @@ class CallerCgroups {
 
  private:
   std::string_view AgentPath(const CgroupMembership& cgroup) const;
-  // `part` of the path, or less of it: as far as somebody else made it. Nothing: the caller could make any.
-  std::optional<std::string_view> MadeByOthers(const CgroupMembership& cgroup, std::string_view part,
-                                               const PeerProcess& peer);
+  // `part` of the path, or less of it: as far as somebody else made it. Nothing: the caller could make any. `mounts`
+  // may be null.
+  static std::optional<std::string_view> MadeByOthers(const CgroupMembership& cgroup, std::string_view part,
+                                                      const PeerProcess& peer, const MountTable* mounts);
 
   OwnMounts& mounts_;
   std::vector<CgroupMembership> agent_;  // the node agent's own, as it was at the start

@@ -21,11 +21,9 @@ class ContainerFinderTest : public testing::TestWithParam<Hierarchy> {
     if (geteuid() != 0) GTEST_SKIP() << "needs root: makes cgroups";
   }
   Result<ContainerName> Find(const PeerProcess& peer) {
-    auto mounts = mounts_.Current();
-    EXPECT_TRUE(mounts.ok()) << mounts.status();
     auto subject = Subject::Read(peer, WantedKinds::All());
     EXPECT_TRUE(subject.ok()) << subject.status();
-    return FindContainer(**subject, **mounts);
+    return FindContainer(**subject, mounts_);
   }
   OwnMounts mounts_;
 };
@@ -135,6 +133,68 @@ TEST_P(ContainerFinderTest, TwoContainersInOneCallersCgroupsAreAnError) {
   two.Put(process.pid());
   const auto found = Find(process.Peer(kNobody));
   EXPECT_EQ(found.status().code(), StatusCode::kFailedPrecondition) << found.status();
+}
+
+// Runs `look` as a node agent would that runs in the cgroup `own` with a cgroup namespace of its own, and returns what
+// it says.
+std::string FromContainer(const TestCgroup& own, const std::string& below, const std::function<std::string()>& look) {
+  int answer[2];
+  if (pipe2(answer, O_CLOEXEC) != 0) std::abort();
+  TestProcess agent([] {},
+                    [&] {
+                      const bool apart = unshare(CLONE_NEWCGROUP | CLONE_NEWNS) == 0 &&
+                                         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                                         (own.v2() ? mount("none", "/mnt", "cgroup2", 0, nullptr)
+                                                   : mount("none", "/mnt", "cgroup", 0, "pids")) == 0;
+                      const std::string text = apart ? look() : "cannot make the namespaces";
+                      if (write(answer[1], text.data(), text.size()) < 0) _exit(77);
+                      _exit(0);
+                    });
+  own.Put(agent.pid(), below);
+  agent.Continue();
+  close(answer[1]);
+  std::string text(4096, '\0');
+  const ssize_t got = read(answer[0], text.data(), text.size());
+  close(answer[0]);
+  text.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  return text;
+}
+
+TEST_P(ContainerFinderTest, FromACgroupNamespaceOfItsOwnTheNodeAgentFindsOthersContainersByTheHostsNames) {
+  TestCgroup pods("lanyard-test-" + std::to_string(getpid()) + "-pods", GetParam());
+  LANYARD_NEEDS_CGROUP(pods);
+  pods.Make("/agent");
+  pods.Make("/agent/" + Id('a'));
+  pods.Make("/web");
+  pods.Make("/web/" + Id('b'));
+  TestProcess user([] { Become(kNobody); });
+  pods.Put(user.pid(), "/web/" + Id('b'));
+  const auto peer = user.Peer(kNobody);
+  EXPECT_EQ(FromContainer(pods, "/agent/" + Id('a'),
+                          [&] {
+                            const auto found = Find(peer);
+                            return found.ok() ? found->container_id + " " + found->cgroup_path
+                                              : std::string(Message(found.status()));
+                          }),
+            Id('b') + " " + pods.path("/web/" + Id('b')));
+}
+
+TEST_P(ContainerFinderTest, FromACgroupNamespaceOfItsOwnAUsersCgroupNamedLikeAContainerStillNamesNone) {
+  TestCgroup pods("lanyard-test-" + std::to_string(getpid()) + "-pods", GetParam());
+  LANYARD_NEEDS_CGROUP(pods);
+  pods.Make("/agent");
+  pods.Make("/user");
+  pods.Make("/user/" + Id('c'));
+  pods.Give(kNobody, "/user");
+  TestProcess user([] { Become(kNobody); });
+  pods.Put(user.pid(), "/user/" + Id('c'));
+  const auto peer = user.Peer(kNobody);
+  EXPECT_EQ(FromContainer(pods, "/agent",
+                          [&] {
+                            const auto found = Find(peer);
+                            return found.ok() ? "found: " + found->container_id : std::string(Message(found.status()));
+                          }),
+            "found: ");
 }
 
 }  // namespace
