@@ -54,7 +54,8 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
     slot.state = State::kAsked;
     slot.asked = set_.clock_.MonoNow();
     const auto limit = set_.attestors_[index]->service_limit();
-    slot.due = limit ? std::min(deadline_, slot.asked + *limit) : deadline_;
+    slot.due = limit ? slot.asked + *limit : deadline_;
+    if (scope_.latest) slot.due = std::min(slot.due, *scope_.latest);
     slot.attempt =
         set_.attestors_[index]->Attest(subject_, slot.due, [self = weak_from_this(), index](Result<Findings> answer) {
           if (auto run = self.lock()) run->OnAnswer(index, std::move(answer));
@@ -139,7 +140,7 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
   }
 
   void SetAlarm() {
-    Deadline next = deadline_;
+    Deadline next = Deadline::max();
     for (const Slot& slot : slots_) {
       if (slot.state == State::kAsked) next = std::min(next, slot.due);
     }

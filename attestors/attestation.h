@@ -1,8 +1,8 @@
 // All attestors asked about one caller, in parallel, under one deadline.
 //
 // Those that ask a service come second: they are asked when what the kernel says leaves open whether they matter for
-// this caller, each with its own limit of time. Nobody is waited for whose answer can change nothing any more, so that
-// a slow service delays only callers whose identities depend on it.
+// this caller, each with its own limit of time, which may be longer. Nobody is waited for whose answer can change
+// nothing any more, so that a slow service delays only callers whose identities depend on it.
 //
 // What makes the answer safe to act on is around the attestors, once for all of them. Before: the caller's ids must
 // still be those it connected with, so that a child that holds the socket gains nothing when the connector executes a
@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,8 @@ struct AttestationScope {
   // True when the gaps of `so_far` from the `open`th on, of which attestors have not answered yet, can change nothing
   // that matters. Without one everything wanted is found out.
   std::function<bool(const Findings& so_far, size_t open)> enough{};
+  // After which nothing is waited for, services neither.
+  std::optional<Deadline> latest = std::nullopt;
 };
 
 class AttestorSet {
@@ -75,8 +78,9 @@ class AttestorSet {
   AttestorSet(EventLoop& loop, Clock& clock, std::vector<std::unique_ptr<Attestor>> attestors);
   ~AttestorSet();
 
-  // `done` runs once, never before Attest() has returned, at the latest when the loop reaches `deadline`; it may
-  // destroy the Attestation. What was left open because it was enough is a gap with the code Cancelled.
+  // `done` runs once, never before Attest() has returned; it may destroy the Attestation. What the kernel says is
+  // waited for until the loop reaches `deadline`, what a service says for the limit of each. What was left open because
+  // it was enough is a gap with the code Cancelled.
   [[nodiscard]] std::unique_ptr<Attestation> Attest(const PeerProcess& peer, Deadline deadline, Done done,
                                                     AttestationScope scope = {});
 

@@ -64,11 +64,11 @@ Caller::Caller(CallerServices& services, const Call& call)
     : services_(services), call_(call), correlation_id_(services.access.NewCorrelationId()) {}
 
 void Caller::Identify(Done done) {
-  LookNarrowly({Asks::kAnew, nullptr, NewDeadline(), std::move(done)});
+  LookNarrowly({.asks = Asks::kAnew, .done = std::move(done)});
 }
 
 void Caller::LookAgain(Done done) {
-  LookNarrowly({Asks::kOpenStream, nullptr, NewDeadline(), std::move(done)});
+  LookNarrowly({.asks = Asks::kOpenStream, .done = std::move(done)});
 }
 
 void Caller::LookNarrowly(Look look) {
@@ -78,15 +78,14 @@ void Caller::LookNarrowly(Look look) {
 }
 
 void Caller::Attest(Look look) {
-  AttestationScope scope{.wanted = look.wanted};
+  AttestationScope scope{.wanted = look.wanted, .latest = look.latest};
   if (look.registry) {
     scope.enough = [registry = look.registry](const Findings& so_far, size_t open) {
       return IsDecided(so_far, open, *registry);
     };
   }
-  const Deadline deadline = look.deadline;
   attestation_ = services_.attestors.Attest(
-      call_.connection()->peer, deadline,
+      call_.connection()->peer, services_.clock.MonoNow() + services_.attestation_timeout,
       [this, look = std::move(look)](Result<Findings> findings) mutable {
         OnFindings(std::move(look), std::move(findings));
       },
@@ -128,7 +127,7 @@ bool Caller::LookWholly(Look& look, const std::shared_ptr<const Registry>& regis
   look.narrow = findings_;
   look.registry = nullptr;
   look.wanted = WantedKinds::All();
-  look.deadline = std::min(look.deadline, services_.clock.MonoNow() + kLongestWholeLook);
+  look.latest = services_.clock.MonoNow() + kLongestWholeLook;
   Attest(std::move(look));
   return true;
 }

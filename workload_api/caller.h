@@ -67,9 +67,9 @@ class Caller {
   enum class Asks { kAnew, kOpenStream };
   struct Look {
     Asks asks;
-    WantedKindsPtr wanted;
-    Deadline deadline;
     Done done;
+    WantedKindsPtr wanted{};
+    std::optional<Deadline> latest{};            // of a whole look
     std::shared_ptr<const Registry> registry{};  // by which it was enough; none: a whole look
     std::shared_ptr<const Findings> narrow{};    // of the first look, in the second one at a caller that is denied
   };
@@ -81,7 +81,6 @@ class Caller {
   bool LookWholly(Look& look, const std::shared_ptr<const Registry>& registry);
   Result<Entries> Admit(Result<Entries> entries, const Look& look);
   Result<Entries> Match(const Registry& registry);
-  Deadline NewDeadline() const { return services_.clock.MonoNow() + services_.attestation_timeout; }
 
   CallerServices& services_;
   const Call& call_;

@@ -42,8 +42,9 @@ class AttestProcess : public OneRequestHandler<admin::v1::AttestProcessRequest> 
     if (!peer.ok()) return call().Finish(Annotate(peer.status(), "attest pid {}", pid_));
     response_.set_uid(peer->uid);
     response_.set_gid(peer->gid);
-    attestation_ = services_.attestors.Attest(*peer, services_.clock.MonoNow() + services_.timeout,
-                                              [this](Result<Findings> findings) { OnFindings(std::move(findings)); });
+    const Deadline deadline = services_.clock.MonoNow() + services_.timeout;
+    attestation_ = services_.attestors.Attest(
+        *peer, deadline, [this](Result<Findings> findings) { OnFindings(std::move(findings)); }, {.latest = deadline});
   }
 
   void OnFindings(Result<Findings> findings) {
