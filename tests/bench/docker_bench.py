@@ -1,61 +1,15 @@
 """What it costs to attest callers in Docker containers, and how long many wait that start at once."""
 
-import os
-import select
 import statistics
-import struct
 import time
 
 from contenders import Bench, mine
+from crowd import Crowd
 from engines import Docker
 from node import eventually
-from process import enter
-from svid_stream import Stream
 
 CONTAINER = ('/container', ['docker:label:role:bench'], None)
 KEPT = 5  # seconds that our agent keeps what it was told (attestors/container_cache.h)
-
-
-class Crowd:
-    """Processes that each wait in a container's cgroup, and call together."""
-
-    def __init__(self, bench, socket, cgroups):
-        self.go_read, self.go = os.pipe()
-        self.ends = []
-        for cgroup in cgroups:
-            end, theirs = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                self._call(socket, cgroup, theirs)
-            os.close(theirs)
-            self.ends.append(end)
-            bench.addCleanup(os.waitpid, pid, 0)
-
-    def _call(self, socket, cgroup, end):
-        try:
-            os.close(self.go)
-            enter(cgroup)
-            os.read(self.go_read, 1)  # ends when `go` is closed
-            stream, messages = Stream(socket, 30), []
-            while not messages and not stream.over:
-                messages = stream.on_readable()
-            os.write(end, struct.pack('d', time.monotonic() if messages else -1))
-        finally:
-            os._exit(0)
-
-    def release(self):
-        """How long each waited for its SVIDs, in seconds; None for one that got none."""
-        time.sleep(1)  # until all wait
-        begin = time.monotonic()
-        os.close(self.go)
-        waited = []
-        for end in self.ends:
-            select.select([end], [], [], 60)
-            at = struct.unpack('d', os.read(end, 8))[0]
-            os.close(end)
-            waited.append(at - begin if at > 0 else None)
-        os.close(self.go_read)
-        return waited
 
 
 class DockerBench(Bench):
@@ -87,8 +41,9 @@ class DockerBench(Bench):
                 self.add('docker.new', one, self.beyond(one, cgroups[:100]))
                 self.add('docker.again', one, self.beyond(one, cgroups[:1] * min(count, 100)))
                 time.sleep(KEPT + 1)
-                waited = Crowd(self, one.socket, cgroups).release()
-                if None in waited:
-                    print(f'{one.name}: {waited.count(None)} of {count} containers were not served', flush=True)
+                crowd, begin = Crowd(self, one.socket, cgroups), time.monotonic()
+                served = crowd.release()
+                if None in served:
+                    print(f'{one.name}: {served.count(None)} of {count} containers were not served', flush=True)
                 else:
-                    self.add('docker.crowd', one, 1000 * max(waited))
+                    self.add('docker.crowd', one, 1000 * (max(served) - begin))
