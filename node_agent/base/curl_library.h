@@ -1,7 +1,11 @@
 // libcurl, loaded when somebody first needs it.
 //
 // It costs six megabytes of resident memory with all that it brings, and most agents ask nobody anything over HTTP: so
-// it is not linked, but looked up by name. Loaded once, it stays until the process ends.
+// it is not linked, but looked up by name. Loaded once, it stays until the process ends. What it has held in memory,
+// such as a request with its token, is overwritten when it is released.
+//
+// Of the environment, libcurl and its OpenSSL look at SSLKEYLOGFILE and OPENSSL_CONF when they are loaded; proxies and
+// the like are for each request to refuse.
 //
 // Thread: any.
 #pragma once
@@ -15,7 +19,8 @@ namespace lanyard {
 
 // The functions of libcurl that we use, under their own names without the prefix.
 struct CurlLibrary {
-  decltype(&curl_global_init) global_init;
+  decltype(&curl_global_init_mem) global_init_mem;
+  decltype(&curl_version_info) version_info;
   decltype(&curl_easy_init) easy_init;
   decltype(&::curl_easy_setopt) easy_setopt;
   decltype(&::curl_easy_getinfo) easy_getinfo;
@@ -30,8 +35,11 @@ struct CurlLibrary {
   decltype(&curl_multi_cleanup) multi_cleanup;
 };
 
-// FailedPrecondition when it is not installed, or older than we need; the message says what to install. The same answer
+// FailedPrecondition when it is not installed, or not what we need; the message says what to install. The same answer
 // every time.
 Result<const CurlLibrary*> LoadCurl();
+
+// LoadCurl's work, done anew: `file` is a name for dlopen(). Tests ask for one that no machine has.
+Result<CurlLibrary> OpenCurl(const char* file);
 
 }  // namespace lanyard
