@@ -170,4 +170,21 @@ Result<std::string> ReadTrustedFile(const std::string& path, size_t max_bytes, F
   return ReadFd(fd.get(), max_bytes, path);
 }
 
+Result<WipedString> ReadTrustedSecret(const std::string& path, size_t max_bytes) {
+  ASSIGN_OR_RETURN(const UniqueFd fd, OpenTrustedFile(path, FileSecrecy::kSecret));
+  WipedString bytes;
+  size_t used = 0;
+  while (used <= max_bytes) {
+    bytes.resize(std::max(bytes.size(), used + 4096));
+    const ssize_t got = read(fd.get(), bytes.data() + used, bytes.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return ErrnoStatus(errno, fmt::format("read {}", path));
+    used += static_cast<size_t>(got);
+    if (got > 0) continue;
+    bytes.resize(used);
+    return bytes;
+  }
+  return Error(StatusCode::kResourceExhausted, "read {}: more than the {} bytes allowed", path, max_bytes);
+}
+
 }  // namespace lanyard

@@ -19,6 +19,7 @@
 
 #include "node_agent/base/fd.h"
 #include "node_agent/base/status.h"
+#include "node_agent/base/wiped_string.h"
 
 namespace lanyard {
 
@@ -43,5 +44,7 @@ Status CheckTrustedDirectory(const std::string& path);
 
 // The bytes of a trusted file. ResourceExhausted when it holds more than `max_bytes`.
 Result<std::string> ReadTrustedFile(const std::string& path, size_t max_bytes, FileSecrecy secrecy);
+// The same for a key or a token, leaving no copy behind.
+Result<WipedString> ReadTrustedSecret(const std::string& path, size_t max_bytes);
 
 }  // namespace lanyard

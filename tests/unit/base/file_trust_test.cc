@@ -217,6 +217,19 @@ TEST(FileTrustTest, ReadsAtMostWhatIsAllowed) {
   EXPECT_TRUE(ReadTrustedFile(dir.Write("f", std::string(10, 'x')), 10, FileSecrecy::kPublic).ok());
 }
 
+TEST(FileTrustTest, ReadsASecretThatOthersCannotReadWhole) {
+  TempDir dir;
+  for (const size_t size : {size_t{0}, size_t{10}, size_t{4096}, size_t{9000}}) {
+    const std::string text(size, 's');
+    const Result<WipedString> secret = ReadTrustedSecret(dir.Write("f", text, 0600), 9000);
+    ASSERT_TRUE(secret.ok()) << secret.status();
+    EXPECT_TRUE(*secret == std::string_view(text)) << size;
+  }
+  EXPECT_EQ(ReadTrustedSecret(dir.Write("f", std::string(9001, 's'), 0600), 9000).status().code(),
+            StatusCode::kResourceExhausted);
+  ExpectDistrusted(ReadTrustedSecret(dir.Write("f", "s", 0644), 9000).status(), dir.Path("f"), "chmod");
+}
+
 TEST(FileTrustTest, LeaksNoDescriptors) {
   TempDir dir;
   const std::string file = dir.Write("f", "text");
