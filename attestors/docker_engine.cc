@@ -110,7 +110,7 @@ DockerEngine::DockerEngine(Options options, HostTools& tools, Clock& clock)
     : options_(std::move(options)),
       tools_(tools),
       clock_(clock),
-      http_(tools.loop, clock, {.unix_socket = options_.socket, .max_body_bytes = kMaxDockerAnswer}),
+      http_(tools.loop, clock, {.server = UnixServer{options_.socket}, .max_body_bytes = kMaxDockerAnswer}),
       with_env_(clock, Inspect(Env::kWanted)),
       without_env_(clock, Inspect(Env::kNotWanted)) {}
 

@@ -2,151 +2,168 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <uv.h>
 
-#include <unordered_map>
+#include <algorithm>
 #include <utility>
 
+#include "node_agent/base/curl_fault.h"
 #include "node_agent/base/curl_library.h"
+#include "node_agent/base/curl_multi.h"
+#include "node_agent/base/tls_files.h"
 #include "node_agent/base/trusted_socket.h"
-#include "node_agent/base/uv_handle.h"
 
 namespace lanyard {
 
-// What the callbacks of libcurl's multi interface need: it says which descriptors to poll and when to wake it.
-struct HttpClient::State : std::enable_shared_from_this<State> {
-  struct Poll {
-    Poll(State& state, curl_socket_t socket) : owner(state), fd(socket) {}
-    State& owner;
-    const curl_socket_t fd;
-    UvHandle<uv_poll_t> handle{this};
-  };
-
-  State(EventLoop& event_loop, Clock& system_clock, HttpClientOptions given)
-      : loop(event_loop), clock(system_clock), options(std::move(given)), library(LoadCurl()) {
-    if (!library.ok()) return;
-    uv_timer_init(loop.native(), timer.get());
-    multi = curl().multi_init();
-    curl().multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &State::OnSocket);
-    curl().multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
-    curl().multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &State::OnTimer);
-    curl().multi_setopt(multi, CURLMOPT_TIMERDATA, this);
-    curl().multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(options.connections));
-    curl().multi_setopt(multi, CURLMOPT_MAXCONNECTS, static_cast<long>(options.connections));
-  }
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  ~State() {
-    if (multi != nullptr) curl().multi_cleanup(multi);
-  }
+struct HttpClient::State {
+  State(EventLoop& event_loop, Clock& system_clock, HttpClientOptions given);
 
   const CurlLibrary& curl() const { return **library; }
-
-  static int OnSocket(CURL* /*easy*/, curl_socket_t fd, int what, void* data, void* /*socket_data*/) {
-    auto& state = *static_cast<State*>(data);
-    if (what == CURL_POLL_REMOVE) {
-      state.polls.erase(fd);
-      return 0;
-    }
-    std::unique_ptr<Poll>& poll = state.polls[fd];
-    if (poll == nullptr) {
-      poll = std::make_unique<Poll>(state, fd);
-      if (uv_poll_init(state.loop.native(), poll->handle.get(), fd) != 0) {
-        state.polls.erase(fd);
-        return -1;
-      }
-    }
-    const int events = ((what & CURL_POLL_IN) != 0 ? UV_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? UV_WRITABLE : 0);
-    return uv_poll_start(poll->handle.get(), events, [](uv_poll_t* handle, int error, int ready) {
-      auto* self = Owner<Poll>(handle);
-      if (self == nullptr) return;
-      const int action = error != 0 ? CURL_CSELECT_ERR
-                                    : ((ready & UV_READABLE) != 0 ? CURL_CSELECT_IN : 0) |
-                                          ((ready & UV_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0);
-      self->owner.Advance(self->fd, action);
-    });
-  }
-
-  static int OnTimer(CURLM* /*multi*/, long timeout_ms, void* data) {
-    uv_timer_t* timer = static_cast<State*>(data)->timer.get();
-    if (timeout_ms < 0) return uv_timer_stop(timer);
-    return uv_timer_start(
-        timer,
-        [](uv_timer_t* handle) {
-          if (auto* self = Owner<State>(handle)) self->Advance(CURL_SOCKET_TIMEOUT, 0);
-        },
-        static_cast<uint64_t>(timeout_ms), 0);
-  }
-
-  void Advance(curl_socket_t fd, int action);
 
   EventLoop& loop;
   Clock& clock;
   const HttpClientOptions options;
   const Result<const CurlLibrary*> library;
-  UvHandle<uv_timer_t> timer{this};
-  std::unordered_map<curl_socket_t, std::unique_ptr<Poll>> polls;
-  CURLM* multi = nullptr;
+  std::unique_ptr<CurlMulti> multi;  // none without the library
+  size_t last_body = 0;              // the length of the last answer's
 };
 
 // One request, from Get to its answer.
 class HttpClient::Transfer : public Request {
  public:
-  Transfer(State& state, Done done) : state_(state), done_(std::move(done)) {}
+  Transfer(State& state, const std::string& path, Done done) : state_(state), path_(path), done_(std::move(done)) {}
   Transfer(const Transfer&) = delete;
   Transfer& operator=(const Transfer&) = delete;
   ~Transfer() override { Leave(); }
 
-  void Start(const std::string& path, Deadline deadline) {
+  void Start(const WipedString& token, Deadline deadline) {
+    const HttpPeer& server = state_.options.server;
     if (!state_.library.ok()) return FinishLater(state_.library.status());
-    const CurlLibrary& curl = state_.curl();
-    easy_ = curl.easy_init();
-    const auto set = [&](CURLoption option, auto value) { return curl.easy_setopt(easy_, option, value) == CURLE_OK; };
-    const bool understood =
-        easy_ != nullptr && set(CURLOPT_URL, ("http://localhost" + path).c_str()) && set(CURLOPT_PATH_AS_IS, 1L) &&
-        set(CURLOPT_UNIX_SOCKET_PATH, state_.options.unix_socket.c_str()) && set(CURLOPT_PROTOCOLS_STR, "http") &&
-        set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1)) && set(CURLOPT_FOLLOWLOCATION, 0L) &&
-        set(CURLOPT_PROXY, "") && set(CURLOPT_NOPROXY, "*") && set(CURLOPT_NETRC, 0L) && set(CURLOPT_NOSIGNAL, 1L) &&
-        set(CURLOPT_USERAGENT, "lanyard") && set(CURLOPT_PRIVATE, this) &&
-        set(CURLOPT_OPENSOCKETFUNCTION, &Transfer::OnOpen) && set(CURLOPT_OPENSOCKETDATA, this) &&
-        set(CURLOPT_PREREQFUNCTION, &Transfer::OnConnected) && set(CURLOPT_PREREQDATA, this) &&
-        set(CURLOPT_HEADERFUNCTION, &Transfer::OnHeader) && set(CURLOPT_HEADERDATA, this) &&
-        set(CURLOPT_WRITEFUNCTION, &Transfer::OnBody) && set(CURLOPT_WRITEDATA, this);
-    if (!understood || curl.multi_add_handle(state_.multi, easy_) != CURLM_OK)
-      return FinishLater(Error(StatusCode::kInternal, "libcurl does not take the request"));
-    added_ = true;
-    alarm_ = state_.clock.CallAt(
-        deadline, [this] { Finish(Error(StatusCode::kDeadlineExceeded, "no whole answer came in time")); });
+    if (Status wrong = CheckPeer(server); !wrong.ok()) return FinishLater(std::move(wrong));
+    if (Status wrong = Authorize(token); !wrong.ok()) return FinishLater(std::move(wrong));
+    alarm_ = state_.clock.CallAt(deadline, [this] { Finish(Late()); });
+    if (TlsOf(server) == nullptr) {
+      if (Status wrong = Begin(); !wrong.ok()) FinishLater(std::move(wrong));
+      return;
+    }
+    state_.loop.ComputeInPool([settings = *TlsOf(server)] { return ReadTlsFiles(settings); },
+                              [this, alive = std::weak_ptr<int>(alive_)](Result<TlsFiles> files) {
+                                if (alive.expired() || done_ == nullptr) return;
+                                if (!files.ok()) return Finish(files.status());
+                                files_ = *std::move(files);
+                                if (const Status wrong = Begin(); !wrong.ok()) Finish(wrong);
+                              });
   }
 
   void OnComplete(CURLcode code) {
-    if (code != CURLE_OK) return Finish(failed_.ok() ? Describe(code) : failed_);
+    if (code != CURLE_OK) {
+      if (failed_.ok()) failed_ = ExplainFault(state_.curl(), easy_, code, text_, state_.options.server);
+      return Finish(failed_);
+    }
     long status = 0;
     state_.curl().easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status);
     answer_.status = static_cast<int>(status);
+    state_.last_body = answer_.body.size();
     Finish(OkStatus());
   }
 
  private:
-  // libcurl asks for a socket and will connect it to `address`: we put in what we have checked.
+  // A header of our own, since this way the only copy that libcurl makes is the request itself; the option for bearer
+  // tokens makes three.
+  Status Authorize(const WipedString& token) {
+    if (token.empty()) return OkStatus();
+    if (TlsOf(state_.options.server) == nullptr)
+      return Error(StatusCode::kInvalidArgument, "a token is not sent without TLS");
+    // RFC 6750 §2.1: b64token
+    constexpr std::string_view kAllowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
+    if (std::string_view(token).find_first_not_of(kAllowed) != std::string_view::npos)
+      return Error(StatusCode::kInvalidArgument,
+                   "the bearer token has characters that no token has, such as a space or a line break");
+    constexpr std::string_view kHeader = "Authorization: Bearer ";
+    authorization_.reserve(kHeader.size() + token.size());
+    authorization_.append(kHeader).append(token);
+    header_.data = authorization_.data();
+    return OkStatus();
+  }
+
+  // Hands the request to libcurl.
+  Status Begin() {
+    const CurlLibrary& curl = state_.curl();
+    const HttpPeer& server = state_.options.server;
+    easy_ = curl.easy_init();
+    connect_to_ = ConnectTo(server);
+    connect_to_line_.data = connect_to_.data();
+    const bool understood =
+        easy_ != nullptr && Set(CURLOPT_URL, RequestUrl(server, path_).c_str()) && Set(CURLOPT_PATH_AS_IS, 1L) &&
+        (connect_to_.empty() || Set(CURLOPT_CONNECT_TO, &connect_to_line_)) &&
+        (authorization_.empty() || Set(CURLOPT_HTTPHEADER, &header_)) &&
+        Set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1)) && Set(CURLOPT_FOLLOWLOCATION, 0L) &&
+        Set(CURLOPT_PROXY, "") && Set(CURLOPT_NOPROXY, "*") && Set(CURLOPT_NETRC, 0L) && Set(CURLOPT_NOSIGNAL, 1L) &&
+        // Without this libcurl waits for the thread that still resolves the name of a request that is cancelled.
+        Set(CURLOPT_QUICK_EXIT, 1L) && Set(CURLOPT_USERAGENT, "lanyard") && Set(CURLOPT_PRIVATE, this) &&
+        Set(CURLOPT_ERRORBUFFER, text_) && Set(CURLOPT_OPENSOCKETFUNCTION, &Transfer::OnOpen) &&
+        Set(CURLOPT_OPENSOCKETDATA, this) && Set(CURLOPT_PREREQFUNCTION, &Transfer::OnConnected) &&
+        Set(CURLOPT_PREREQDATA, this) && Set(CURLOPT_HEADERFUNCTION, &Transfer::OnHeader) &&
+        Set(CURLOPT_HEADERDATA, this) && Set(CURLOPT_WRITEFUNCTION, &Transfer::OnBody) &&
+        Set(CURLOPT_WRITEDATA, this) && SetServer();
+    if (!understood || !state_.multi->Add(easy_))
+      return Error(StatusCode::kInternal, "libcurl does not take the request");
+    added_ = true;
+    return OkStatus();
+  }
+
+  template <class Value>
+  bool Set(CURLoption option, Value value) {
+    return state_.curl().easy_setopt(easy_, option, value) == CURLE_OK;
+  }
+  // libcurl looks at the bytes where they are, as long as the transfer lasts.
+  template <class Bytes>
+  bool SetBlob(CURLoption option, Bytes& bytes) {
+    curl_blob blob{.data = bytes.data(), .len = bytes.size(), .flags = CURL_BLOB_NOCOPY};
+    return Set(option, &blob);
+  }
+
+  bool SetServer() {
+    if (const auto* local = std::get_if<UnixServer>(&state_.options.server))
+      return Set(CURLOPT_PROTOCOLS_STR, "http") && Set(CURLOPT_UNIX_SOCKET_PATH, local->path.c_str());
+    const TlsSettings* tls = TlsOf(state_.options.server);
+    if (tls == nullptr) return Set(CURLOPT_PROTOCOLS_STR, "http");
+    const bool verify = !tls->skip_verification;
+    const bool name_matters = verify && !tls->server_name.empty();
+    return Set(CURLOPT_PROTOCOLS_STR, "https") && Set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2)) &&
+           Set(CURLOPT_SSL_SESSIONID_CACHE, 0L) && Set(CURLOPT_SSL_VERIFYPEER, verify ? 1L : 0L) &&
+           Set(CURLOPT_SSL_VERIFYHOST, name_matters ? 2L : 0L) && Set(CURLOPT_CERTINFO, name_matters ? 1L : 0L) &&
+           // The machine's own authorities are not asked: libcurl would add those of its directory to ours.
+           Set(CURLOPT_CAINFO, nullptr) && Set(CURLOPT_CAPATH, nullptr) &&
+           (!verify || SetBlob(CURLOPT_CAINFO_BLOB, files_.authorities)) &&
+           // An empty password: an encrypted key is an error, and nobody is asked at a terminal.
+           Set(CURLOPT_KEYPASSWD, "") &&
+           (tls->certificate_file.empty() ||
+            (SetBlob(CURLOPT_SSLCERT_BLOB, files_.certificate) && SetBlob(CURLOPT_SSLKEY_BLOB, files_.key)));
+  }
+
+  // libcurl asks for a socket and will connect it to `address`: for a Unix socket we put in what we have checked.
   static curl_socket_t OnOpen(void* data, curlsocktype /*purpose*/, curl_sockaddr* address) {
     auto& self = *static_cast<Transfer*>(data);
-    self.socket_ = FindTrustedSocket(self.state_.options.unix_socket);
-    if (!self.socket_.ok()) {
-      self.failed_ = self.socket_.status();
-      return CURL_SOCKET_BAD;
+    if (const auto* local = std::get_if<UnixServer>(&self.state_.options.server)) {
+      self.socket_ = FindTrustedSocket(local->path);
+      if (!self.socket_.ok()) {
+        self.failed_ = self.socket_.status();
+        return CURL_SOCKET_BAD;
+      }
+      static_assert(sizeof(sockaddr_un) <= sizeof(sockaddr_storage));  // what libcurl has room for
+      memcpy(&address->addr, &self.socket_->address, sizeof(sockaddr_un));
+      address->addrlen = sizeof(sockaddr_un);
     }
-    static_assert(sizeof(sockaddr_un) <= sizeof(sockaddr_storage));  // what libcurl has room for
-    memcpy(&address->addr, &self.socket_->address, sizeof(sockaddr_un));
-    address->addrlen = sizeof(sockaddr_un);
-    self.fresh_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    self.fresh_ = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
     return self.fresh_;
   }
-  // Connected, and nothing sent yet. A connection that is used again was asked about by the transfer that made it: one
-  // that did not come to its end has taken its connection with it.
+  // Connected, by TLS where it is spoken, and nothing sent yet. A connection that is used again was asked about by the
+  // transfer that made it: one that did not come to its end has taken its connection with it.
   static int OnConnected(void* data, char* /*remote*/, char* /*local*/, int /*remote_port*/, int /*local_port*/) {
     auto& self = *static_cast<Transfer*>(data);
-    if (self.fresh_ == CURL_SOCKET_BAD) return CURL_PREREQFUNC_OK;
+    self.connected_ = true;
+    if (self.fresh_ == CURL_SOCKET_BAD || !std::holds_alternative<UnixServer>(self.state_.options.server))
+      return CURL_PREREQFUNC_OK;
     self.failed_ = CheckListener(self.fresh_).status();
     return self.failed_.ok() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
   }
@@ -160,6 +177,7 @@ class HttpClient::Transfer : public Request {
   static size_t OnBody(const char* bytes, size_t /*one*/, size_t size, void* data) {
     auto& self = *static_cast<Transfer*>(data);
     const size_t most = self.state_.options.max_body_bytes;
+    if (self.answer_.body.empty()) self.Reserve();
     if (size > most - self.answer_.body.size()) return self.TooLong("body", most);
     self.answer_.body.append(bytes, size);
     return size;
@@ -170,19 +188,29 @@ class HttpClient::Transfer : public Request {
     return 0;
   }
 
-  Status Describe(CURLcode code) const {
-    if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY)
-      return Error(StatusCode::kUnavailable, "what came is not HTTP");
-    if (code != CURLE_COULDNT_CONNECT) return Error(StatusCode::kUnavailable, "{}", state_.curl().easy_strerror(code));
-    long error = 0;
-    state_.curl().easy_getinfo(easy_, CURLINFO_OS_ERRNO, &error);
-    // A Unix socket's connect() does not go on by itself after EAGAIN; libcurl waits, finds no connection and no error.
-    if (error == 0 || error == EAGAIN)
-      return Error(StatusCode::kUnavailable, "connect: too many connections wait to be accepted");
-    return ErrnoStatus(static_cast<int>(error), "connect");
+  // Room for the body: as long as it says that it is, else about as long as the last one was. Growing to 3 MB, wiping
+  // what is outgrown, takes 100 times as long as that.
+  void Reserve() {
+    curl_off_t length = -1;
+    state_.curl().easy_getinfo(easy_, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    const size_t expected = length >= 0 ? static_cast<size_t>(length) : state_.last_body + state_.last_body / 8;
+    answer_.body.reserve(std::min(expected, state_.options.max_body_bytes));
+  }
+
+  // The deadline has come: for what was it too short?
+  Status Late() const {
+    const auto late = [](std::string_view what) { return Error(StatusCode::kDeadlineExceeded, "{} in time", what); };
+    if (easy_ == nullptr) return late("its certificate files could not be read");
+    if (connected_ || std::holds_alternative<UnixServer>(state_.options.server)) return late("no whole answer came");
+    if (fresh_ == CURL_SOCKET_BAD) return late("its address was not resolved, or no connection was free");
+    sockaddr_storage peer;
+    socklen_t size = sizeof(peer);
+    const bool reached = getpeername(fresh_, reinterpret_cast<sockaddr*>(&peer), &size) == 0;
+    return late(reached ? "the TLS handshake did not come to its end" : "connect: no answer came");
   }
 
   void FinishLater(Status status) {
+    alarm_.reset();
     state_.loop.Post([this, status = std::move(status), alive = std::weak_ptr<int>(alive_)] {
       if (!alive.expired()) Finish(status);
     });
@@ -193,19 +221,26 @@ class HttpClient::Transfer : public Request {
     Leave();
     alarm_.reset();
     Done done = std::exchange(done_, nullptr);
-    if (!status.ok()) return std::move(done)(Annotate(status, "socket {}", state_.options.unix_socket));
+    if (!status.ok()) return std::move(done)(Annotate(status, "{}", PeerName(state_.options.server, path_)));
     std::move(done)(std::move(answer_));
   }
 
   // A transfer that is not complete takes its connection with it.
   void Leave() {
     if (easy_ == nullptr) return;
-    if (added_) state_.curl().multi_remove_handle(state_.multi, easy_);
+    if (added_) state_.multi->Remove(easy_);
     state_.curl().easy_cleanup(std::exchange(easy_, nullptr));
   }
 
   State& state_;
+  const std::string path_;
   Done done_;
+  WipedString authorization_;
+  TlsFiles files_;
+  std::string connect_to_;
+  curl_slist header_{};           // authorization_
+  curl_slist connect_to_line_{};  // connect_to_
+  char text_[CURL_ERROR_SIZE] = {};
   CURL* easy_ = nullptr;
   bool added_ = false;
   std::unique_ptr<Clock::Alarm> alarm_;
@@ -213,24 +248,17 @@ class HttpClient::Transfer : public Request {
   HttpAnswer answer_;
   Result<TrustedSocket> socket_ = TrustedSocket{};
   curl_socket_t fresh_ = CURL_SOCKET_BAD;  // libcurl's, made for this transfer
+  bool connected_ = false;                 // the request was sent, or is about to be
   Status failed_;                          // why a callback ended it
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
-void HttpClient::State::Advance(curl_socket_t fd, int action) {
-  int running = 0;
-  curl().multi_socket_action(multi, fd, action, &running);
-  const std::weak_ptr<State> alive = weak_from_this();
-  int queued = 0;
-  while (!alive.expired()) {  // whoever gets an answer may destroy the client
-    const CURLMsg* message = curl().multi_info_read(multi, &queued);
-    if (message == nullptr) return;
-    if (message->msg != CURLMSG_DONE) continue;
-    const CURLcode code = message->data.result;
-    char* transfer = nullptr;
-    curl().easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-    reinterpret_cast<Transfer*>(transfer)->OnComplete(code);
-  }
+HttpClient::State::State(EventLoop& event_loop, Clock& system_clock, HttpClientOptions given)
+    : loop(event_loop), clock(system_clock), options(std::move(given)), library(LoadCurl()) {
+  if (!library.ok()) return;
+  multi = std::make_unique<CurlMulti>(loop, curl(), options.connections, [](void* transfer, CURLcode code) {
+    static_cast<Transfer*>(transfer)->OnComplete(code);
+  });
 }
 
 Status HttpClient::Available() {
@@ -238,13 +266,18 @@ Status HttpClient::Available() {
 }
 
 HttpClient::HttpClient(EventLoop& loop, Clock& clock, HttpClientOptions options)
-    : state_(std::make_shared<State>(loop, clock, std::move(options))) {}
+    : state_(std::make_unique<State>(loop, clock, std::move(options))) {}
 
 HttpClient::~HttpClient() = default;
 
 std::unique_ptr<HttpClient::Request> HttpClient::Get(const std::string& path, Deadline deadline, Done done) {
-  auto transfer = std::make_unique<Transfer>(*state_, std::move(done));
-  transfer->Start(path, deadline);
+  return Get(path, WipedString(), deadline, std::move(done));
+}
+
+std::unique_ptr<HttpClient::Request> HttpClient::Get(const std::string& path, const WipedString& token,
+                                                     Deadline deadline, Done done) {
+  auto transfer = std::make_unique<Transfer>(*state_, path, std::move(done));
+  transfer->Start(token, deadline);
   return transfer;
 }
 

@@ -34,7 +34,7 @@ class HttpClientTest : public testing::Test {
   }
 
   void Connect(HttpClientOptions options = {}) {
-    options.unix_socket = dir_.Path("s.sock");
+    options.server = UnixServer{dir_.Path("s.sock")};
     client_ = std::make_unique<HttpClient>(loop_, clock_, std::move(options));
   }
 
