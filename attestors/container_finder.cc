@@ -130,7 +130,7 @@ Result<ContainerName> Find(const Subject& subject, OwnMounts& own_mounts) {
   if (!subject.cgroups().ok()) return subject.cgroups().status();
   Verdict verdict;
   for (const CgroupMembership& cgroup : *subject.cgroups()) verdict.Add(cgroup, subject.status(), *mounts);
-  if (verdict.named()) return std::move(verdict).Take();
+  if (verdict.named() || mounts->cgroup_tree.sees_all()) return std::move(verdict).Take();
   return FindInMounts(subject, *mounts);
 }
 

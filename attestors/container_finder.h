@@ -4,10 +4,10 @@
 // (cgroup_trust.h), and when root named it: a user to whom a part of the tree is delegated may call a cgroup there
 // after any container. What does not count is as if it was not there.
 //
-// Where that text names no container /proc/PID/mountinfo is looked at, for processes whose cgroup namespace hides the
-// name. It lists what was mounted, and whoever owns a mount namespace may mount what it likes: so it counts only in
-// mount namespaces that belong to the node agent's own user namespace, where mounting takes root's privilege on the
-// node.
+// Where that text names no container, and the node agent's own cgroup namespace may hide the name, /proc/PID/mountinfo
+// is looked at. It lists what was mounted, and whoever owns a mount namespace may mount what it likes: so it counts
+// only in mount namespaces that belong to the node agent's own user namespace, where mounting takes root's privilege on
+// the node.
 //
 // Thread: loop. Reads /proc and the cgroup file systems, which have no server behind them.
 #pragma once

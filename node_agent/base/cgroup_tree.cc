@@ -44,6 +44,14 @@ std::optional<std::string> FindBelow(const std::string& directory, size_t levels
   return std::nullopt;
 }
 
+// /proc/self/ns/cgroup; the inode number is one of the kernel's fixed ones (PROC_CGROUP_INIT_INO).
+bool InFirstNamespace() {
+  constexpr uint64_t kFirst = 0xEFFFFFFB;
+  struct stat info {};
+  if (stat("/proc/self/ns/cgroup", &info) != 0) return errno == ENOENT;  // a kernel without cgroup namespaces
+  return info.st_ino == kFirst;
+}
+
 bool SameHierarchy(const Mount& a, const Mount& b) {
   return a.fs_type == b.fs_type && (a.fs_type == "cgroup2" || a.super_options == b.super_options);
 }
@@ -52,6 +60,8 @@ bool SameHierarchy(const Mount& a, const Mount& b) {
 
 CgroupTree CgroupTree::Find(std::span<const Mount> mounts) {
   CgroupTree tree;
+  const bool first_namespace = InFirstNamespace();
+  tree.sees_all_ = first_namespace || !mounts.empty();
   std::vector<const Mount*> seen;
   for (const Mount& first : mounts) {
     const auto same = [&](const Mount* other) { return SameHierarchy(first, *other); };
@@ -74,11 +84,15 @@ CgroupTree CgroupTree::Find(std::span<const Mount> mounts) {
         own_inode = *inode;
       }
     }
+    if (levels == 0) tree.sees_all_ = first_namespace;
     if (highest == nullptr) continue;
     Hierarchy hierarchy{first.fs_type == "cgroup2", first.super_options, highest->mount_point, ""};
     if (levels > 0) {
       const auto path = own != nullptr ? FindBelow(highest->mount_point, levels, own_inode) : std::nullopt;
-      if (!path) continue;
+      if (!path) {
+        tree.sees_all_ = first_namespace;
+        continue;
+      }
       hierarchy.own = *path;
     }
     tree.hierarchies_.push_back(std::move(hierarchy));

@@ -30,6 +30,10 @@ class CgroupTree {
   // "/.." if it lies outside the node agent's cgroup namespace.
   CgroupMembership FromRoot(CgroupMembership cgroup) const;
 
+  // True when no name is hidden from the node agent: it is in the machine's own cgroup namespace, or every hierarchy is
+  // to be seen from its root.
+  bool sees_all() const { return sees_all_; }
+
  private:
   struct Hierarchy {
     bool v2;
@@ -40,6 +44,7 @@ class CgroupTree {
   const Hierarchy* Of(const CgroupMembership& cgroup) const;
 
   std::vector<Hierarchy> hierarchies_;
+  bool sees_all_ = false;
 };
 
 }  // namespace lanyard

@@ -15,6 +15,13 @@ std::string Id(char digit) {
   return std::string(64 - id.size(), digit) + id;
 }
 
+// In the child: a mount namespace of its own, in which `cgroup` is mounted.
+void MountInNamespace(const std::string& cgroup) {
+  if (unshare(CLONE_NEWNS) != 0) _exit(74);
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(75);
+  if (mount(cgroup.c_str(), "/mnt", nullptr, MS_BIND, nullptr) != 0) _exit(76);
+}
+
 class ContainerFinderTest : public testing::TestWithParam<Hierarchy> {
  protected:
   void SetUp() override {
@@ -108,20 +115,15 @@ TEST_P(ContainerFinderTest, AContainersCgroupMountedInANamespaceOfTheCallersOwnN
   EXPECT_FALSE(found->found());
 }
 
-TEST_P(ContainerFinderTest, AContainersCgroupThatRootMountedForAProcessNamesIt) {
+TEST_P(ContainerFinderTest, WhereNoNameIsHiddenAMountedCgroupNamesNone) {
   TestCgroup docker("docker-" + Id('6') + ".scope", GetParam());
   LANYARD_NEEDS_CGROUP(docker);
   const std::string cgroup = docker.directory();
-  TestProcess process([cgroup] {
-    if (unshare(CLONE_NEWNS) != 0) _exit(74);
-    if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) _exit(75);
-    if (mount(cgroup.c_str(), "/mnt", nullptr, MS_BIND, nullptr) != 0) _exit(76);
-    Become(kNobody);
-  });
+  TestProcess process([cgroup] { MountInNamespace(cgroup); });
   ASSERT_TRUE(process.ready());
-  const auto found = Find(process.Peer(kNobody));
+  const auto found = Find(process.Peer(0));
   ASSERT_TRUE(found.ok()) << found.status();
-  EXPECT_EQ(found->container_id, Id('6'));
+  EXPECT_FALSE(found->found());
 }
 
 TEST_P(ContainerFinderTest, TwoContainersInOneCallersCgroupsAreAnError) {
@@ -158,6 +160,25 @@ std::string FromContainer(const TestCgroup& own, const std::string& below, const
   close(answer[0]);
   text.resize(got > 0 ? static_cast<size_t>(got) : 0);
   return text;
+}
+
+TEST_P(ContainerFinderTest, WhereNamesAreHiddenACgroupThatRootMountedNamesTheContainer) {
+  TestCgroup pods("lanyard-test-" + std::to_string(getpid()) + "-pods", GetParam());
+  LANYARD_NEEDS_CGROUP(pods);
+  pods.Make("/agent");
+  pods.Make("/" + Id('9'));
+  const std::string cgroup = pods.directory("/" + Id('9'));
+  TestProcess root([cgroup] { MountInNamespace(cgroup); });
+  ASSERT_TRUE(root.ready());
+  pods.Put(root.pid(), "/agent");
+  const auto peer = root.Peer(0);
+  EXPECT_EQ(FromContainer(pods, "/agent",
+                          [&]() -> std::string {
+                            if (umount2("/sys/fs/cgroup", MNT_DETACH) != 0) return "cannot unmount";
+                            const auto found = Find(peer);
+                            return found.ok() ? found->container_id : std::string(Message(found.status()));
+                          }),
+            Id('9'));
 }
 
 TEST_P(ContainerFinderTest, FromACgroupNamespaceOfItsOwnTheNodeAgentFindsOthersContainersByTheHostsNames) {
