@@ -34,6 +34,7 @@ class BlockingJobs {
   using Owner = uint64_t;
   // Of jobs that belong to no uid; uids have 32 bits.
   static constexpr Owner kUserDatabase = Owner{1} << 32;
+  static constexpr Owner kKubelet = kUserDatabase + 1;
   // A container's, by its id of hexadecimal digits: what hangs for one (a path that is mounted into it) stops no other.
   static Owner OfContainer(std::string_view id);
 

@@ -121,6 +121,13 @@ Status CheckInvocation(std::string_view text) {
   return IsLowerHex(text, 32) ? OkStatus() : Malformed("32 lower-case hexadecimal digits");
 }
 
+Status CheckTwoNames(std::string_view text) {
+  const size_t colon = text.find(':');
+  return colon != std::string_view::npos && colon > 0 && colon + 1 < text.size()
+             ? OkStatus()
+             : Malformed("two names, a colon between");
+}
+
 constexpr auto kId = SelectorStrength::kIdentifies;
 constexpr auto kNarrow = SelectorStrength::kNarrowsOnly;
 constexpr SelectorKind kKinds[] = {
@@ -189,6 +196,32 @@ constexpr SelectorKind kKinds[] = {
      "it that name"},
     {"containerd", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
      "digest of the image's configuration; who may create pods from that image and steer them (mounts, command)"},
+    {"k8s", "ns", "<name>", kId, CheckName,
+     "namespace of the caller's pod; who may create pods in that namespace, or static pods on this node"},
+    {"k8s", "sa", "<name>", kId, CheckName,
+     "service account of the caller's pod; who may create pods in its namespace: always with k8s:ns, since every "
+     "namespace has accounts of the same names"},
+    {"k8s", "pod-label", "<name>:<value>", kId, CheckLabel,
+     "label of the caller's pod; who may create or change pods in its namespace"},
+    {"k8s", "pod-owner", "<kind>:<name>", kId, CheckTwoNames,
+     "what owns the caller's pod (ReplicaSet, StatefulSet, Job); who may create or change pods in its namespace"},
+    {"k8s", "pod-owner-uid", "<kind>:<uid>", kId, CheckTwoNames,
+     "the same by uid, which no other will ever have; who may create or change pods in its namespace"},
+    {"k8s", "pod-uid", "<uid>", kId, CheckName, "the caller's pod itself; nobody: no other will ever have it"},
+    {"k8s", "pod-name", "<name>", kId, CheckName,
+     "name of the caller's pod; who may create pods of that name in any namespace: with k8s:ns"},
+    {"k8s", "pod-image", "<image>", kId, CheckName,
+     "image of one of the pod's containers, by its name or with its digest; who may create pods that have such a "
+     "container beside others"},
+    {"k8s", "pod-image-count", "<number>", kNarrow, CheckNumber, "how many containers the pod has, init ones apart"},
+    {"k8s", "pod-init-image", "<image>", kId, CheckName, "image of one of the pod's init containers; as for pod-image"},
+    {"k8s", "pod-init-image-count", "<number>", kNarrow, CheckNumber, "how many init containers the pod has"},
+    {"k8s", "container-name", "<name>", kId, CheckName,
+     "name of the caller's container within its pod; who may create pods in any namespace: with k8s:ns and k8s:sa"},
+    {"k8s", "container-image", "<image>", kId, CheckName,
+     "image of the caller's container, by its name or with its digest; who may create pods from that image and steer "
+     "them (mounts, command)"},
+    {"k8s", "node-name", "<name>", kNarrow, CheckName, "the node that the pod runs on: the same for all its pods"},
 };
 
 std::string_view KindOf(std::string_view value) {

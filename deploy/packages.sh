@@ -16,7 +16,7 @@ build_packages=(
   build-essential cmake ninja-build pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
-  libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev libcurl4-openssl-dev libcurl4
+  libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev libcurl4-openssl-dev libcurl4 libsimdjson-dev
 )
 demo_packages=(python3 python3-venv)
 test_packages=(

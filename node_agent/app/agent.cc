@@ -6,6 +6,7 @@
 
 #include "attestors/containerd_attestor.h"
 #include "attestors/docker_attestor.h"
+#include "attestors/kubernetes_attestor.h"
 #include "attestors/process_attestor.h"
 #include "attestors/systemd_attestor.h"
 #include "attestors/unix_attestor.h"
@@ -30,6 +31,8 @@ std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostT
   if (config.attestors.docker) attestors.push_back(MakeDockerAttestor(*config.attestors.docker, tools, clock));
   if (config.attestors.containerd)
     attestors.push_back(MakeContainerdAttestor(*config.attestors.containerd, tools, clock));
+  if (config.attestors.kubernetes)
+    attestors.push_back(MakeKubernetesAttestor(*config.attestors.kubernetes, tools, clock));
   return attestors;
 }
 
@@ -111,6 +114,7 @@ Agent::Agent(std::string config_path, Config config, Opened opened, ServiceManag
 
 Result<Agent::Opened> Agent::Open(const Config& config, EventLoop& loop, Clock& clock) {
   if (config.attestors.docker) RETURN_IF_ERROR(CheckDockerAttestor());
+  if (config.attestors.kubernetes) RETURN_IF_ERROR(CheckKubernetesAttestor());
   ASSIGN_OR_RETURN(PeerResources resources, PeerResources::Reserve());
   ASSIGN_OR_RETURN(DataDirLock lock, DataDirLock::Acquire(config.data_dir));
   ASSIGN_OR_RETURN(auto state, SqliteStore::Open(lock, {}, loop, clock));

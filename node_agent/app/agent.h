@@ -122,7 +122,7 @@ class Agent {
   bool ready_ = true;                             // as it was last told
   std::vector<std::string> waiting_for_restart_;  // keys of the configuration
   std::vector<std::string> broken_config_;        // why the file of the last reload was not taken over
-  std::vector<std::string> registry_warnings_;   // what was said last
+  std::vector<std::string> registry_warnings_;    // what was said last
   std::unique_ptr<Clock::Alarm> record_limit_;
   bool draining_ = false;
   bool all_written_ = false;

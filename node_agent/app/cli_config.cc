@@ -36,9 +36,10 @@ Findings CheckConfigAndRegistry(const std::string& file) {
   const LoadedRegistry registry = LoadRegistry({config->trust_domain, config->registry_paths}, nullptr);
   found.errors = registry.errors;
   found.warnings = registry.warnings;
-  for (std::vector<std::string> more : {UnknownFederation(*registry.registry, config->federation.trust_domains),
-                                        UnattestedEntries(*registry.registry, config->attestors),
-                                        UnusableBundles(config->federation.trust_domains), OidcWarnings(*config)}) {
+  for (std::vector<std::string> more :
+       {UnknownFederation(*registry.registry, config->federation.trust_domains),
+        UnattestedEntries(*registry.registry, config->attestors), AttestorWarnings(config->attestors),
+        UnusableBundles(config->federation.trust_domains), OidcWarnings(*config)}) {
     std::move(more.begin(), more.end(), std::back_inserter(found.warnings));
   }
   found.summary = fmt::format("{}: valid; trust domain {}, {}", Printable(file), config->trust_domain.name(),

@@ -171,43 +171,7 @@ class ConfigReader {
     Set(node, "issuer", config_.oidc.issuer, ReadOidcIssuer);
   }
 
-  void ReadAttestors(const YamlNode& node) {
-    errors_.Add(
-        node.RequireKnownKeys({"unix", "process", "systemd", "docker", "containerd"}, {"kubernetes", "plugins"}));
-    if (const YamlNode* unix_attestor = node.Find("unix")) {
-      errors_.Add(unix_attestor->RequireKnownKeys({"executable"}));
-      Set(*unix_attestor, "executable", config_.attestors.unix_executable,
-          [](const YamlNode& flag) { return flag.AsBool(); });
-    }
-    if (const YamlNode* process = node.Find("process")) errors_.Add(process->RequireKnownKeys({}));
-    if (const YamlNode* systemd = node.Find("systemd")) ReadSystemd(*systemd, config_.attestors.systemd.emplace());
-    if (const YamlNode* docker = node.Find("docker")) ReadDocker(*docker, config_.attestors.docker.emplace());
-    if (const YamlNode* containerd = node.Find("containerd"))
-      ReadContainerd(*containerd, config_.attestors.containerd.emplace());
-  }
-
-  void ReadSystemd(const YamlNode& node, SystemdOptions& systemd) {
-    errors_.Add(node.RequireKnownKeys({"bus_socket", "timeout"}));
-    Set(node, "bus_socket", systemd.bus_socket, CheckSocketPath);
-    Set(node, "timeout", systemd.timeout, ReadServiceTimeout);
-  }
-
-  void ReadDocker(const YamlNode& node, DockerOptions& docker) {
-    errors_.Add(node.RequireKnownKeys({"socket", "podman_socket", "timeout"}));
-    Set(node, "socket", docker.socket, CheckSocketPath);
-    Set(node, "podman_socket", docker.podman_socket, CheckSocketPath);
-    Set(node, "timeout", docker.timeout, ReadServiceTimeout);
-  }
-
-  void ReadContainerd(const YamlNode& node, ContainerdOptions& containerd) {
-    errors_.Add(node.RequireKnownKeys({"socket", "timeout"}));
-    Set(node, "socket", containerd.socket, CheckSocketPath);
-    Set(node, "timeout", containerd.timeout, ReadServiceTimeout);
-  }
-
-  static Result<std::chrono::milliseconds> ReadServiceTimeout(const YamlNode& timeout) {
-    return ReadDuration<std::chrono::milliseconds>(timeout, std::chrono::milliseconds(10), std::chrono::minutes(1));
-  }
+  void ReadAttestors(const YamlNode& node) { config_.attestors = lanyard::ReadAttestors(node, errors_); }
 
   void ReadRegistry(const YamlNode& node) {
     errors_.Add(node.RequireKnownKeys({"paths"}));

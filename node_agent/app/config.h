@@ -17,9 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "attestors/containerd_attestor.h"
-#include "attestors/docker_attestor.h"
-#include "attestors/systemd_attestor.h"
+#include "node_agent/app/config_attestors.h"
 #include "node_agent/app/config_endpoints.h"
 #include "node_agent/app/config_federation.h"
 #include "node_agent/audit/audit_log.h"
@@ -71,13 +69,6 @@ struct SvidConfig {
 
 struct OidcConfig {
   std::string issuer;  // an https URL, which JWT-SVIDs name; empty: they name none
-};
-
-struct AttestorsConfig {
-  bool unix_executable = true;            // unix:path and unix:sha256; needs the right to read /proc/PID/exe of others
-  std::optional<SystemdOptions> systemd;  // off where there is none
-  std::optional<DockerOptions> docker;    // as systemd
-  std::optional<ContainerdOptions> containerd;  // as systemd
 };
 
 struct LimitsConfig {

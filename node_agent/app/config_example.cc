@@ -73,6 +73,13 @@ attestors:
   #   docker: {{socket: {docker_socket}, podman_socket: {podman_socket}, timeout: {docker_timeout}}}
   # What containerd or CRI-O says about it, over the CRI (containerd's cri plugin). The same way:
   #   containerd: {{socket: {containerd_socket}, timeout: {containerd_timeout}}}
+  # What the kubelet of this node says about the caller's pod. The same way; ${{NODE_NAME}} and ${{HOST_IP}} come from the downward API:
+  #   kubernetes:
+  #     node_name: ${{NODE_NAME}}        # the kubelet's certificate is for it, and so are all pods that it lists
+  #     kubelet: {{address: {kubelet_address}, port: {kubelet_port}, ca_path: {kubelet_ca}, skip_verification: false,
+  #       token_path: {kubelet_token}}}  # or cert_path and key_path, or anonymous: true, or read_only_port
+  #     refresh: {kubernetes_refresh}               # how long its answer is used
+  #     timeout: {kubernetes_timeout}              # how long a container that has just started is waited for
 
 # Who may be whom: YAML files, or directories of *.yaml files.
 registry:
@@ -180,6 +187,10 @@ std::string ConfigExample() {
       fmt::arg("docker_timeout", FormatDuration(DockerOptions().timeout)),
       fmt::arg("containerd_socket", ContainerdOptions().socket),
       fmt::arg("containerd_timeout", FormatDuration(ContainerdOptions().timeout)),
+      fmt::arg("kubelet_address", KubernetesOptions().address), fmt::arg("kubelet_port", KubernetesOptions().port),
+      fmt::arg("kubelet_ca", KubernetesOptions().ca_path), fmt::arg("kubelet_token", KubernetesOptions().token_path),
+      fmt::arg("kubernetes_refresh", FormatDuration(KubernetesOptions().refresh)),
+      fmt::arg("kubernetes_timeout", FormatDuration(KubernetesOptions().timeout)),
       fmt::arg("registry_paths", List(config.registry_paths)), fmt::arg("audit_path", config.audit.path),
       fmt::arg("audit_checkpoints", config.audit.checkpoints_to),
       fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),

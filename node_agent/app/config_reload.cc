@@ -41,6 +41,7 @@ const std::vector<Setting>& Settings() {
       LANYARD_SETTING(Takes::kRestart, attestors.systemd),
       LANYARD_SETTING(Takes::kRestart, attestors.docker),
       LANYARD_SETTING(Takes::kRestart, attestors.containerd),
+      LANYARD_SETTING(Takes::kRestart, attestors.kubernetes),
       Make("registry.paths", Takes::kEffectAtOnce, [](auto& config) -> auto& { return config.registry_paths; }),
       LANYARD_SETTING(Takes::kRestart, audit.path),
       LANYARD_SETTING(Takes::kEffectAtOnce, audit.checkpoints_to),

@@ -45,6 +45,8 @@ PARTS = {
     'issue': 'function_bench.FunctionBench.test_issue',
     'looks': 'look_bench.LookBench.test_looks',
     'docker': 'docker_bench.DockerBench.test_docker',
+    'kubernetes': 'kubernetes_bench.KubernetesBench.test_kubernetes',
+    'pods-at-once': 'kubernetes_bench.KubernetesBench.test_pods_at_once',
     'flood': 'flood_bench.FloodBench.test_flood',
     'renewal': 'renewal_bench.RenewalBench.test_renewal',
     'pinned': 'renewal_bench.RenewalBench.test_pinned',

@@ -74,17 +74,19 @@ class Contender:
 class Ours(Contender):
     """Our agent with the settings that a user gets, but for the log and where things lie. `foreign`: the bundle document of
     PARTNER, with which every entry federates then. `limited`: with the limits of one caller, too, that a user gets. `docker`: the
-    socket of an engine that it asks."""
+    socket of an engine that it asks; `kubelet`: one of kubelet.py."""
 
     name = 'ours'
 
     def __init__(self, test, entries, connections=None, cpus=None, reattestation_interval='1m', foreign=None, limited=False,
-                 docker=None):
+                 docker=None, kubelet=None):
         self.cpus, self.foreign = cpus, foreign
         config = {'log': {'level': 'warn'}, 'endpoints': {one: f'127.0.0.1:{free_port()}' for one in ('metrics', 'health')}}
         config['limits'] = {'reattestation_interval': reattestation_interval}
         if docker:
             config['attestors'] = {'docker': {'socket': str(docker)}}
+        if kubelet:
+            config['attestors'] = {'kubernetes': kubelet.configuration()}
         if not limited:  # a load is one caller, which calls as fast as it can
             limits = dict.fromkeys(('connections_per_second', 'calls_per_second', 'calls_in_flight', 'streams'), 1_000_000)
             config['limits'] |= {'per_caller': limits | {'connections': (connections or 1000) + 100},
@@ -139,10 +141,15 @@ class SpireAgent(Contender):
 
     name = 'spire'
 
-    def __init__(self, test, entries, connections=None, cpus=None, foreign=None, docker=None):  # it has no limit of connections
+    def __init__(self, test, entries, connections=None, cpus=None, foreign=None, docker=None, kubelet=None):  # it has no limit of connections
         del connections
-        attestor = f'WorkloadAttestor "docker" {{ plugin_data {{ docker_socket_path = "unix://{docker}" }} }}'
-        self.spire = Spire(test, cpus=cpus, attestors=attestor if docker else '')
+        attestor = ''
+        if docker:
+            attestor = f'WorkloadAttestor "docker" {{ plugin_data {{ docker_socket_path = "unix://{docker}" }} }}'
+        if kubelet:
+            attestor = (f'WorkloadAttestor "k8s" {{ plugin_data {{ kubelet_secure_port = {kubelet.port} '
+                        f'kubelet_ca_path = "{kubelet.ca}" token_path = "{kubelet.token_file}" }} }}')
+        self.spire = Spire(test, cpus=cpus, attestors=attestor)
         self.entries, self.foreign = entries, foreign
         self.socket = self.spire.socket
 

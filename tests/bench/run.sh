@@ -8,7 +8,7 @@
 #   --without-spire   where "tests/peers.sh compiled" has not built it
 #   --fail-at TIMES   end with 1 when a figure is so many times worse than its target; else figures fail nothing
 #   PART              functions fetch every-kind tokens new-tokens cold streams recipes entries start restart change
-#                     bundle-change issue looks docker flood renewal pinned curves; all without one
+#                     bundle-change issue looks docker kubernetes pods-at-once flood renewal pinned curves; all without one
 #
 # A ratio is one of medians of this run, of what was measured in turn on this machine; docs/PERFORMANCE.md explains each row.
 # tests/bench/report.py makes that document's table and picture from the JSON.

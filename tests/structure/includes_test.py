@@ -44,6 +44,7 @@ FENCES = [
     (r'sqlite3\.h', ['node_agent/state/']),
     (r'httplib\.h', [BASE + '/http_server.*']),
     (r'curl/.*', [BASE + '/curl_library.h']),
+    (r'simdjson\.h', ['attestors/kubelet_pods.cc']),
     (r'prometheus/.*', [BASE + '/histogram.h', BASE + '/metrics.*']),
     (r'CLI/.*', ['node_agent/app/', 'deploy/demo/']),
     (r'absl/(?!functional/any_invocable\.h|synchronization/mutex\.h).*', [BASE + '/status.h']),

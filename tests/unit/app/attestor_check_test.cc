@@ -24,6 +24,7 @@ TEST(AttestorCheckTest, NamesAnEntryThatNeedsAnAttestorThatIsOff) {
                 ElementsAre(AllOf(StartsWith("r.yaml:2:5: spiffe://example.org/a"), HasSubstr(selector),
                                   HasSubstr(fmt::format("attestors: {{{}: {{}}}}", type)))));
   }
+  EXPECT_THAT(UnattestedEntries(*RegistryOf({"k8s:ns:shop"}), {}), ElementsAre(HasSubstr("{kubernetes: {}}")));
 }
 
 TEST(AttestorCheckTest, NamesAnEntryThatNeedsTheExecutableWhereItIsNotLookedAt) {
@@ -33,11 +34,12 @@ TEST(AttestorCheckTest, NamesAnEntryThatNeedsTheExecutableWhereItIsNotLookedAt) 
 }
 
 TEST(AttestorCheckTest, SaysNothingOfAttestorsThatAreOn) {
-  const auto registry = RegistryOf({"docker:label:a:b", "systemd:id:a.service", "containerd:label:a:b"});
-  EXPECT_THAT(
-      UnattestedEntries(*registry,
-                        {.systemd = SystemdOptions(), .docker = DockerOptions(), .containerd = ContainerdOptions()}),
-      IsEmpty());
+  const auto registry = RegistryOf({"docker:label:a:b", "systemd:id:a.service", "containerd:label:a:b", "k8s:ns:a"});
+  EXPECT_THAT(UnattestedEntries(*registry, {.systemd = SystemdOptions(),
+                                            .docker = DockerOptions(),
+                                            .containerd = ContainerdOptions(),
+                                            .kubernetes = KubernetesOptions()}),
+              IsEmpty());
 }
 
 }  // namespace

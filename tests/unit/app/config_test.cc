@@ -139,15 +139,56 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"tiers", "decisions"}) {
     EXPECT_THAT(ErrorsOfRest(key + ": {}\n"), ElementsAre(At("2:1", "not supported yet"))) << key;
   }
-  for (const std::string key : {"kubernetes", "plugins"}) {
-    EXPECT_THAT(ErrorsOfRest("attestors:\n  " + key + ": {}\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
-  }
+  EXPECT_THAT(ErrorsOfRest("attestors:\n  plugins: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("identity_source:\n  spire_server: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("limits:\n  crl_push_interval: 1s\n"), ElementsAre(At("3:3", "not supported yet")));
   EXPECT_THAT(ErrorsOfRest("state:\n  etcd: {}\n"), ElementsAre(At("3:3", "not supported yet")));
   for (const std::string key : {"authzen", "ext_authz", "broker"}) {
     EXPECT_THAT(ErrorsOfRest("endpoints:\n  " + key + ": x\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
+}
+
+TEST(ConfigTest, AsksTheKubeletOnlyWhereKubernetesIsNamed) {
+  const auto kubernetes = [](const std::string& rest) {
+    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config.ok() ? config->attestors.kubernetes : std::nullopt;
+  };
+  EXPECT_EQ(kubernetes(""), std::nullopt);
+  EXPECT_EQ(kubernetes("attestors: {kubernetes: {}}\n"), KubernetesOptions());
+  const auto all = kubernetes(
+      "attestors: {kubernetes: {node_name: n1, refresh: 2s, timeout: 10s, kubelet: {address: 10.0.0.5, port: 10251, "
+      "ca_path: /ca, cert_path: /c, key_path: /k}}}\n");
+  EXPECT_EQ(all, (KubernetesOptions{.node_name = "n1",
+                                    .address = "10.0.0.5",
+                                    .port = 10251,
+                                    .ca_path = "/ca",
+                                    .cert_path = "/c",
+                                    .key_path = "/k",
+                                    .refresh = std::chrono::seconds(2),
+                                    .timeout = std::chrono::seconds(10)}));
+  EXPECT_EQ(kubernetes("attestors: {kubernetes: {kubelet: {read_only_port: 10255}}}\n")->read_only_port, 10255);
+}
+
+TEST(ConfigTest, RefusesAKubeletThatCannotBeAsked) {
+  const auto errors = [](const std::string& kubelet) {
+    return ErrorsOfRest("attestors: {kubernetes: {kubelet: " + kubelet + "}}\n");
+  };
+  EXPECT_THAT(errors("{cert_path: /c}"), ElementsAre(At("2:36", "belong together")));
+  EXPECT_THAT(errors("{anonymous: true, token_path: /t}"), ElementsAre(At("2:36", "without credentials")));
+  EXPECT_THAT(errors("{port: 0}"), ElementsAre(At("2:43", "")));
+  EXPECT_THAT(errors("{address: \"not a host\"}"), ElementsAre(At("2:25", "kubelet")));
+  EXPECT_THAT(errors("{adress: x}"), ElementsAre(At("2:37", "did you mean 'address'?")));
+}
+
+TEST(ConfigTest, WarnsWhereAnotherKubeletWouldBeBelieved) {
+  using testing::HasSubstr;
+  const auto warnings = [](KubernetesOptions options) { return AttestorWarnings({.kubernetes = std::move(options)}); };
+  EXPECT_THAT(AttestorWarnings({}), testing::IsEmpty());
+  EXPECT_THAT(warnings({.node_name = "n1"}), testing::IsEmpty());
+  EXPECT_THAT(warnings({}), ElementsAre(HasSubstr("node_name")));
+  EXPECT_THAT(warnings({.node_name = "n1", .skip_verification = true}), ElementsAre(HasSubstr("gets the token")));
+  EXPECT_THAT(warnings({.node_name = "n1", .read_only_port = 10255}), ElementsAre(HasSubstr("read_only_port")));
 }
 
 TEST(ConfigTest, AsksContainerEnginesOnlyWhereTheyAreNamed) {
