@@ -5,7 +5,8 @@
 #   deploy/packages.sh demo           that, and what deploy/demo/mcp runs with
 #   deploy/packages.sh test           that, and what the tests run with
 #   deploy/packages.sh fuzz           that, and what the fuzz targets and clang-tidy are run with
-#   deploy/packages.sh full           that, and the real runtimes that tests/runtimes starts: Docker, podman, containerd, systemd
+#   deploy/packages.sh full           that, and the real runtimes that tests/runtimes and tests/kubernetes start: Docker, podman,
+#                                 containerd, systemd, and what a Kubernetes node needs beside Kubernetes
 #   deploy/packages.sh list build|demo|test|fuzz|full   only prints the names
 #
 # As root, installs what is missing with apt-get. Without root, names exactly what is missing and ends with 1; where
@@ -24,7 +25,8 @@ test_packages=(
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
-runtime_packages=(docker.io containerd podman busybox-static systemd-container mmdebstrap)
+runtime_packages=(docker.io containerd podman busybox-static systemd-container mmdebstrap
+  containernetworking-plugins etcd-server iproute2 nftables)
 
 # Names in the order of the lists, without those that dpkg has installed.
 missing_packages() {
@@ -62,7 +64,7 @@ case "${1-}" in
   test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
   fuzz) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   full) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${runtime_packages[@]}") ;;
-  *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 if [ "$action" = list ]; then
   printf '%s\n' "${wanted[@]}"

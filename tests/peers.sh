@@ -4,6 +4,7 @@
 #   tests/peers.sh            makes the clients, if they are not there yet: Go and Python SPIFFE clients, grpcurl, h2spec,
 #                             spire-agent's package for finding containers, ghostunnel, the MCP SDK
 #   tests/peers.sh compiled   those, and what takes minutes: spire-server and spire-agent, crictl
+#   tests/peers.sh kubernetes the clients, and Kubernetes: API server, controllers, scheduler, kubelet, kube-proxy, kubectl
 #   tests/peers.sh where      makes nothing
 #
 # Prints the directory: $LANYARD_PEERS; as root /var/cache/lanyard-peers, which unprivileged test processes can read; else
@@ -20,6 +21,7 @@ spire_version=v1.13.3
 spire_hash=h1:wDTK8tj8ShO5izjue/OFanVaehmjUxSxHtSWxBY+FJQ=
 crictl_version=v1.34.0
 crictl_hash=h1:KqL9EJ+WgHtz1HR1exezm91n+o8O2uMLs/eHzHJHAWw=
+kubernetes_version=v1.34.2  # which peers/kubernetes/go.mod pins
 go_minimum=1.25.3
 
 if [ -n "${LANYARD_PEERS-}" ]; then
@@ -29,12 +31,13 @@ elif [ "$(id -u)" = 0 ]; then
 else
   peers=${XDG_CACHE_HOME:-${HOME:?neither LANYARD_PEERS nor HOME is set}/.cache}/lanyard-peers
 fi
-compiled=
+compiled= kubernetes=
 case "${1-}" in
   where) echo "$peers"; exit 0 ;;
   compiled) compiled=yes ;;
+  kubernetes) kubernetes=yes ;;
   "") ;;
-  *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 say() { echo "peers: $*" >&2; }
@@ -166,6 +169,18 @@ if [ -n "$compiled" ]; then
     go=$(find_go)
     build_inside "$go" sigs.k8s.io/cri-tools "$crictl_version" "$crictl_hash" crictl=./cmd/crictl
     echo "$crictl_version $crictl_hash" >"$peers/crictl.stamp"
+  fi
+fi
+
+if [ -n "$kubernetes" ]; then
+  stamp=$(stamp_of "$here"/peers/kubernetes/go.mod "$here"/peers/kubernetes/go.sum)
+  if ! current kubernetes "$stamp"; then
+    say "building Kubernetes $kubernetes_version, about fifteen minutes"
+    go=$(find_go)
+    (cd "$here/peers/kubernetes" && CGO_ENABLED=0 GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
+      -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version" -o "$peers/bin/" \
+      k8s.io/kubernetes/cmd/{kube-apiserver,kube-controller-manager,kube-proxy,kube-scheduler,kubectl,kubelet}) >&2
+    echo "$stamp" >"$peers/kubernetes.stamp"
   fi
 fi
 echo "$peers"

@@ -31,7 +31,7 @@ say "configure and build the $preset preset"
 cmake --preset "$preset" >/dev/null
 cmake --build --preset "$preset" -- -k 0
 if [ -n "$fast" ]; then
-  ctest_arguments+=(-LE 'integration|conformance|runtimes')
+  ctest_arguments+=(-LE 'integration|conformance|runtimes|kubernetes')
 else
   say "prepare other people's programs"
   LANYARD_PEERS=$(tests/peers.sh)

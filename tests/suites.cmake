@@ -1,10 +1,10 @@
 # Tests that are not GoogleTest programs: the tree's structure, the real binary, other people's clients.
-# lanyard_python_tests(LABEL FILE… [SERIAL]): one ctest test per method of the file's unittest classes, named
+# lanyard_python_tests(LABEL FILE… [SERIAL] [FIXTURE NAME]): one ctest test per method of the file's unittest classes, named
 # Class.method without "test_". The list is read when CMake configures, and again when a file changes.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(lanyard_python_tests label)
-  cmake_parse_arguments(ARG "SERIAL" "" "" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "FIXTURE" "" ${ARGN})
   set(support ${PROJECT_SOURCE_DIR}/tests/support/python)
   foreach(file ${ARG_UNPARSED_ARGUMENTS})
     set(path ${CMAKE_CURRENT_SOURCE_DIR}/${file})
@@ -20,6 +20,9 @@ function(lanyard_python_tests label)
       if(ARG_SERIAL)
         set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
       endif()
+      if(ARG_FIXTURE)
+        set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${ARG_FIXTURE})
+      endif()
     endforeach()
   endforeach()
 endfunction()
@@ -28,3 +31,4 @@ add_subdirectory(structure)
 add_subdirectory(integration)
 add_subdirectory(conformance)
 add_subdirectory(runtimes)
+add_subdirectory(kubernetes)
