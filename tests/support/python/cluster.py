@@ -188,10 +188,7 @@ class Cluster:
             if not self.node.running(name):
                 raise ClusterError(f'{name} ended:\n{self.node.log_end(name)}')
             return self.node.run(*check).returncode == 0
-        try:
-            until(answers, 180, f'that {name} answers')
-        except ClusterError as error:
-            raise ClusterError(f'{error}\n{self.node.log_end(name)}') from None
+        until(answers, 180, f'that {name} answers (its log: {self.node.log(name)})')
 
     def _make_busybox(self):
         if BUSYBOX not in self.node.must('ctr', '--namespace=k8s.io', 'images', 'list', '--quiet').split():

@@ -5,7 +5,7 @@
 #   cluster_init.sh STATE NODE ADDRESS
 #
 # The node is this machine, but: /run is new, what is written to /etc, /var/lib and /var/log stays in STATE, settings of the
-# kernel other than those of its own network are for reading, and that network has no way out.
+# kernel are for reading, but for those of its own network, and that network has no way out.
 set -euo pipefail
 state=$1 node=$2 address=$3
 
@@ -26,6 +26,14 @@ mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
 mount --bind /proc/sys/net /proc/sys/net
 mount -o remount,bind,rw /proc/sys/net
+# The kubelet insists on these, and sets none that it finds to be so.
+for setting in kernel/panic=10 kernel/panic_on_oops=1 kernel/keys/root_maxkeys=1000000 kernel/keys/root_maxbytes=25000000 \
+  vm/overcommit_memory=1 vm/panic_on_oom=0; do
+  shown=/run/sysctl/${setting%=*}
+  mkdir -p "${shown%/*}"
+  echo "${setting#*=}" >"$shown"
+  mount --bind "$shown" "/proc/sys/${setting%=*}"
+done
 mount --make-rshared /
 
 rm -f /etc/hosts /etc/resolv.conf

@@ -64,7 +64,7 @@ class ClusterNode:
         for name in ('log', 'pids', 'layers', 'data'):
             (self.state / name).mkdir(parents=True, exist_ok=True)
         self._make_cgroups()
-        with open(self.state / 'log/init.log', 'ab') as log:
+        with open(self.log('init'), 'ab') as log:
             outer = subprocess.Popen(
                 ['unshare', '--mount', '--net', '--uts', '--ipc', '--pid', '--fork', '--mount-proc', 'bash', INIT,
                  self.state, NAME, ADDRESS],
@@ -127,7 +127,7 @@ class ClusterNode:
             raise ClusterError(f'start {name} on the node in {self.state}: it runs already')
         # Of the node's first process from then on, since this shell ends.
         script = 'setsid "$@" </dev/null >>"$0" 2>&1 & echo $!'
-        pid = self.must('sh', '-c', script, self.state / f'log/{name}.log', *command)
+        pid = self.must('sh', '-c', script, self.log(name), *command)
         (self.state / 'pids' / name).write_text(pid, encoding='ascii')
 
     def running(self, name):
@@ -141,8 +141,12 @@ class ClusterNode:
         until(lambda: not self.running(name), 30, f'the end of {name}')
         file.unlink()
 
+    def log(self, name):
+        """The file with what a program has written."""
+        return self.state / f'log/{name}.log'
+
     def log_end(self, name, lines=20):
-        file = self.state / f'log/{name}.log'
+        file = self.log(name)
         text = file.read_text(encoding='utf-8', errors='replace') if file.exists() else ''
         return '\n'.join(text.splitlines()[-lines:])
 

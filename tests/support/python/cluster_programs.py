@@ -62,9 +62,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
             'containerRuntimeEndpoint': CONTAINERD, 'staticPodPath': '/etc/kubernetes/manifests', 'resolvConf': '/etc/resolv.conf',
             'cgroupDriver': 'cgroupfs', 'cgroupRoot': f'/{cgroup}', 'failCgroupV1': False, 'failSwapOn': False,
             'enforceNodeAllocatable': [], 'maxPods': 300, 'imageGCHighThresholdPercent': 100,
-            'evictionHard': {'imagefs.available': '0%', 'nodefs.available': '0%', 'nodefs.inodesFree': '0%'},
-            # It may not set the machine's settings (vm.overcommit_memory, …), and goes on without.
-            'featureGates': {'KubeletInUserNamespace': True}}),
+            'evictionHard': {'imagefs.available': '0%', 'nodefs.available': '0%', 'nodefs.inodesFree': '0%'}}),
         'kubernetes/proxy.yaml': json.dumps({
             'apiVersion': 'kubeproxy.config.k8s.io/v1alpha1', 'kind': 'KubeProxyConfiguration',
             'clientConnection': {'kubeconfig': f'{PKI}/proxy.conf'}, 'hostnameOverride': NAME, 'mode': 'nftables',
