@@ -25,7 +25,7 @@ class ClusterTest(ClusterCase):
                     'spec': {'selector': {'app': 'shop'}, 'ports': [{'port': 80, 'targetPort': 8000}]}})
         address = self.cluster.get('service', 'shop', '--namespace', self.namespace)['spec']['clusterIP']
         self.assertTrue(address.startswith('10.96.'), address)
-        ask = ('wget', '-qO-', '-T', '2', f'http://{address}')
+        ask = ('timeout', '2', 'wget', '-qO-', f'http://{address}')  # busybox's own `wget -T` crashes
         until(lambda: self.cluster.exec('asks', *ask, namespace=self.namespace).returncode == 0, 30, 'that the Service answers')
         self.assertEqual({self.exec('asks', *ask) for _ in range(5)}, {'I am serves\n'})
         # Even where the pod asks itself.
@@ -101,4 +101,3 @@ class ClusterTest(ClusterCase):
         ours = set(pathlib.Path('/proc/self/net/dev').read_text(encoding='ascii').split())
         self.assertNotIn('node:', ours)
         self.assertIn('node:', self.cluster.node.must('cat', '/proc/net/dev').split())
-        self.assertNotEqual(self.cluster.node.must('readlink', '/proc/self/ns/net').strip(), pathlib.Path('/proc/self/ns/net').readlink())

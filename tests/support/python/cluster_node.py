@@ -90,7 +90,7 @@ class ClusterNode:
         for file in (self.state / 'pids').glob('*'):
             file.unlink()
         for cgroup in self._cgroups():
-            until(lambda path=cgroup: _remove_cgroup(path), 60, f'that the cgroup {cgroup} can be removed')
+            until(lambda path=cgroup: _empty(path), 60, f'that the cgroup {cgroup} can be removed')
 
     def remove(self):
         """The disk, too."""
@@ -178,9 +178,13 @@ def _hierarchies():
     return sorted({path.resolve() for path in root.iterdir() if (path / 'cgroup.procs').exists()})
 
 
-def _remove_cgroup(path):
+def _empty(cgroup):
+    """Kills who is left in it, such as one who has not come as far as a file that names him, and removes it."""
     try:
-        path.rmdir()
+        for pid in (cgroup / 'cgroup.procs').read_text(encoding='ascii').split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        cgroup.rmdir()
     except FileNotFoundError:
         return True
     except OSError:  # busy for a moment after the last process in it
