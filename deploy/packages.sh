@@ -1,31 +1,38 @@
 #!/bin/bash
 # The Debian 12 packages that Lanyard needs, in one place, and how they get onto the machine.
 #
+#   deploy/packages.sh run            the libraries that the built programs run with, and nothing else
 #   deploy/packages.sh build          what the product is built with
-#   deploy/packages.sh demo           that, and what deploy/demo/mcp runs with
+#   deploy/packages.sh image          that, and what deploy/image.sh runs with
+#   deploy/packages.sh demo           what the product is built with, and what deploy/demo/mcp runs with
 #   deploy/packages.sh test           that, and what the tests run with
 #   deploy/packages.sh fuzz           that, and what the fuzz targets and clang-tidy are run with
 #   deploy/packages.sh full           that, and the real runtimes that tests/runtimes and tests/kubernetes start: Docker, podman,
 #                                 containerd, systemd, and what a Kubernetes node needs beside Kubernetes
-#   deploy/packages.sh list build|demo|test|fuzz|full   only prints the names
+#   deploy/packages.sh list run|build|image|demo|test|fuzz|full   only prints the names
 #
 # As root, installs what is missing with apt-get. Without root, names exactly what is missing and ends with 1; where
 # nothing is missing it says nothing and ends with 0.
 set -euo pipefail
 
+run_packages=(
+  libgrpc++1.51 libprotobuf32 libsystemd0 libuv1 libssl3 libspdlog1.10 libfmt9 libyaml-cpp0.7 libabsl20220623
+  libsqlite3-0 libcpp-httplib0.11 libprometheus-cpp-core1.0 libcurl4 libsimdjson14
+)
 build_packages=(
   build-essential cmake ninja-build pkg-config ca-certificates
   libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev protobuf-compiler
   libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
   libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev libcurl4-openssl-dev libcurl4 libsimdjson-dev
 )
+image_packages=(mmdebstrap)
 demo_packages=(python3 python3-venv)
 test_packages=(
   dbus-daemon git curl libgtest-dev libgmock-dev "${demo_packages[@]}" python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
 )
 
 fuzz_packages=(clang-16 clang-tidy-16 libclang-rt-16-dev)
-runtime_packages=(docker.io containerd podman busybox-static systemd-container mmdebstrap
+runtime_packages=(docker.io containerd podman busybox-static systemd-container "${image_packages[@]}"
   containernetworking-plugins etcd-server iproute2 nftables)
 
 # Names in the order of the lists, without those that dpkg has installed.
@@ -59,12 +66,14 @@ case "${1-}" in
   *) action=install ;;
 esac
 case "${1-}" in
+  run) wanted=("${run_packages[@]}") ;;
   build) wanted=("${build_packages[@]}") ;;
+  image) wanted=("${build_packages[@]}" "${image_packages[@]}") ;;
   demo) wanted=("${build_packages[@]}" "${demo_packages[@]}") ;;
   test) wanted=("${build_packages[@]}" "${test_packages[@]}") ;;
   fuzz) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   full) wanted=("${build_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${runtime_packages[@]}") ;;
-  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 if [ "$action" = list ]; then
   printf '%s\n' "${wanted[@]}"
