@@ -77,9 +77,8 @@ done
 cp "$here"/programs/* usr/bin/
 for object in usr/bin/lanyard* usr/lib/*/libcurl.so.4; do
   echo "/$object"
-  chroot . /lib64/ld-linux-*.so.* --list "/$object" >"$here/list"
-  if grep 'not found' "$here/list" >&2; then
-    echo "image: ${object##*/} needs this; add the package to run_packages in deploy/packages.sh" >&2
+  if ! chroot . /lib64/ld-linux-*.so.* --list "/$object" >"$here/list"; then
+    echo "image: ${object##*/} needs this library; add its package to run_packages in deploy/packages.sh" >&2
     exit 1
   fi
   sed -n 's|^.*[[:space:]]\(/[^ ]*\) (0x.*|\1|p' "$here/list"
