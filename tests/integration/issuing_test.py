@@ -1,12 +1,19 @@
 """Who gets which identity from the real binary, and how it arrives."""
 
 import os
+import pathlib
 import subprocess
+import tempfile
 
 from cgroups import Cgroups
 from node import EXIT_DENIED, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, OTHER_UID, UID, NodeTest, entry, needs_root
 
 ME = f'unix:uid:{os.geteuid()}'
+# CGROUP MOUNT-POINT COMMAND…: as a container engine starts an unprivileged container on cgroup v2, with the host's /sys/fs/cgroup
+# left where it was.
+IN_CGROUP_NAMESPACE = """echo $$ >"$1/cgroup.procs"
+exec unshare --cgroup --mount --propagation private -- sh -c 'mount -t cgroup2 none "$1"; shift; exec "$@"' sh "$2" "${@:3}"
+"""
 
 
 def openssl(*arguments):
@@ -47,6 +54,23 @@ class IssuingTest(NodeTest):
         self.assertEqual(node.fetch_ids(uid=UID, cgroup=agent), ['spiffe://example.org/agent'])
         self.assertEqual(node.fetch_ids(uid=UID, cgroup=tool), ['spiffe://example.org/tool'])
         node.refused(uid=UID)
+
+    @needs_root('a cgroup namespace is made')
+    def test_a_node_agent_in_a_cgroup_namespace_of_its_own_knows_callers_by_their_path_from_the_root(self):
+        cgroups = Cgroups(self, version=2)
+        own, sibling, cousin = cgroups.make('pods/one/lanyard'), cgroups.make('pods/two/agent'), cgroups.make('tool')
+        (mounted := pathlib.Path(tempfile.mkdtemp(prefix='lanyard-test-'))).chmod(0o755)
+        self.addCleanup(mounted.rmdir)
+        node = self.started_node(
+            [entry('/agent', f'unix:uid:{UID}', cgroups.selector(sibling)), entry('/tool', f'unix:uid:{UID}', cgroups.selector(cousin)),
+             entry('/own', f'unix:uid:{UID}', cgroups.selector(own))],
+            within=['bash', '-c', IN_CGROUP_NAMESPACE, 'bash', own, mounted])
+        self.assertEqual(node.fetch_ids(uid=UID, cgroup=sibling), ['spiffe://example.org/agent'])
+        self.assertEqual(node.fetch_ids(uid=UID, cgroup=cousin), ['spiffe://example.org/tool'])
+        self.assertEqual(node.fetch_ids(uid=UID, cgroup=own), ['spiffe://example.org/own'])
+        # Who may write its cgroup is found out there as well.
+        os.chown(sibling / 'cgroup.procs', UID, UID)
+        node.refused(uid=UID, cgroup=sibling)
 
     def test_written_files_are_what_openssl_expects(self):
         node = self.started_node([entry('/me', ME)])

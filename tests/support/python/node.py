@@ -53,7 +53,7 @@ def entry(path, *selectors, **fields):
 class Node:
     """One node agent. Create it with NodeTest.node()."""
 
-    def __init__(self, test, entries, config=(), x509_ttl='1h', preload=None, environment=None):
+    def __init__(self, test, entries, config=(), x509_ttl='1h', preload=None, environment=None, within=()):
         self.test = test
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-test-', dir='/tmp'))
         self.dir.chmod(0o755)
@@ -70,6 +70,7 @@ class Node:
         self.write_config(x509_ttl, config)
         self.preload = preload
         self.environment = environment or {}
+        self.within = list(within)  # a command that becomes the agent: its own arguments follow
         self.process = None
         test.addCleanup(self._clean_up)
 
@@ -102,7 +103,7 @@ class Node:
             environment['LD_PRELOAD'] = str(self.preload)
         with open(self.log, 'ab') as log:
             self.process = subprocess.Popen(
-                [self.binary, 'agent', '--config', self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self.within, self.binary, 'agent', '--config', self.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, cwd='/')
         return self
 
