@@ -59,6 +59,9 @@ class Kubelet {
   // Errors: those of the request, and FailedPrecondition when kubelet and kernel contradict each other.
   [[nodiscard]] std::unique_ptr<Ticket> Find(ContainerName name, Done done);
 
+  // Whether a request is under way.
+  bool asking() const { return flight_ != nullptr; }
+
   // What to say when its answer is not waited for any longer.
   Status Late(const ContainerName& name) const;
 

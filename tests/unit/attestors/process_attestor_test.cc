@@ -214,9 +214,11 @@ TEST(CgroupTrustTest, DoesNotTakeAMountFromOverADirectoryForTheHierarchy) {
   ASSERT_TRUE(mounts.ok());
   MountTable forged = **mounts;
   forged.cgroups = {Mount{.id = 1, .root = "/", .mount_point = "/tmp", .fs_type = "cgroup2", .super_options = "rw"}};
+  forged.cgroup_tree = CgroupTree::Find(forged.cgroups);
   EXPECT_EQ(CheckCgroupTrust({{}, "/"}, Nobody(), forged).status().code(), StatusCode::kFailedPrecondition);
   forged.cgroups = (*mounts)->cgroups;
   for (Mount& mount : forged.cgroups) mount.root = "/docker/abc";  // only a part of it is seen here
+  forged.cgroup_tree = CgroupTree::Find(forged.cgroups);
   EXPECT_EQ(CheckCgroupTrust({{}, "/docker/abc/x"}, Nobody(), forged).status().code(), StatusCode::kFailedPrecondition);
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "attestors/attestor.h"
 
 namespace lanyard {
@@ -143,11 +145,26 @@ TEST(SelectorTest, ChecksWhatAContainerEngineSays) {
   }
 }
 
-TEST(SelectorTest, WhatAProcessCanSetItselfOnlyNarrows) {
+TEST(SelectorTest, WhatAProcessCanSetItselfAndWhatManyShareOnlyNarrows) {
+  const std::set<std::string> narrow = {
+      "process:tty",      "process:ns",          "process:traced",           "process:no_new_privs",
+      "process:loginuid", "k8s:pod-image-count", "k8s:pod-init-image-count", "k8s:node-name"};
   for (const SelectorKind& kind : SelectorKinds()) {
-    const bool own_choice = kind.kind == "tty" || kind.kind == "ns" || kind.kind == "traced" ||
-                            kind.kind == "no_new_privs" || kind.kind == "loginuid";
-    EXPECT_EQ(kind.strength == SelectorStrength::kNarrowsOnly, own_choice) << kind.kind;
+    const std::string name = fmt::format("{}:{}", kind.type, kind.kind);
+    EXPECT_EQ(kind.strength == SelectorStrength::kNarrowsOnly, narrow.contains(name)) << name;
+  }
+}
+
+TEST(SelectorTest, ChecksWhatAKubeletSays) {
+  for (std::string_view good : {"k8s:ns:shop", "k8s:sa:refund-bot", "k8s:pod-label:app:refund",
+                                "k8s:pod-label:empty:", "k8s:pod-owner:ReplicaSet:refund-7d9c",
+                                "k8s:pod-image:a@sha256:b", "k8s:pod-image-count:2"}) {
+    EXPECT_EQ(CheckCode(good), StatusCode::kOk) << good;
+  }
+  for (std::string_view bad :
+       {"k8s:ns:", "k8s:namespace:shop", "k8s:pod-label:app", "k8s:pod-owner:refund",
+        "k8s:pod-owner:ReplicaSet:", "k8s:pod-image-count:two", "k8s:image-signature-subject:x"}) {
+    EXPECT_EQ(CheckCode(bad), StatusCode::kInvalidArgument) << bad;
   }
 }
 
