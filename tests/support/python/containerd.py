@@ -3,17 +3,15 @@
 Everything lies in one directory; shims, mounts and cgroups are taken away when the test ends.
 """
 
-import hashlib
-import io
 import json
 import os
 import pathlib
 import shutil
 import signal
 import subprocess
-import tarfile
 import tempfile
 
+from images import busybox_root, directory_layer, write_archive
 from node import eventually
 from process import scaled
 
@@ -26,31 +24,13 @@ def available():
 
 
 def write_image(path):
-    """A Docker archive of one layer: a static busybox, and links to the node's libraries. Returns the digest of its configuration."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode='w') as tar:
-        for name in ('bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp', 'usr'):
-            directory = tarfile.TarInfo(name)
-            directory.type, directory.mode = tarfile.DIRTYPE, 0o755
-            tar.addfile(directory)
-        for name, target in (('lib', 'usr/lib'), ('lib64', 'usr/lib64')):
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname = tarfile.SYMTYPE, target
-            tar.addfile(link)
-        tar.add(shutil.which('busybox'), 'bin/busybox')
-    data = layer.getvalue()
-    config = json.dumps({
-        'architecture': 'amd64', 'os': 'linux', 'created': '2026-01-01T00:00:00Z',
-        'config': {'Env': ['PATH=/bin', 'FROM_IMAGE=yes'], 'Entrypoint': ['/bin/busybox', 'sleep', '100000']},
-        'rootfs': {'type': 'layers', 'diff_ids': [f'sha256:{hashlib.sha256(data).hexdigest()}']}}).encode()
-    digest = hashlib.sha256(config).hexdigest()
-    manifest = json.dumps([{'Config': f'{digest}.json', 'RepoTags': [IMAGE], 'Layers': ['layer.tar']}]).encode()
-    with tarfile.open(path, 'w') as tar:
-        for name, content in ((f'{digest}.json', config), ('layer.tar', data), ('manifest.json', manifest)):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return f'sha256:{digest}'
+    """A Docker archive of one layer with busybox. Returns the digest of its configuration."""
+    with tempfile.TemporaryDirectory() as directory:
+        root, layer = pathlib.Path(directory, 'root'), pathlib.Path(directory, 'layer.tar')
+        busybox_root(root)
+        directory_layer(layer, root)
+        return write_archive(path, IMAGE, [layer], {'Env': ['PATH=/bin', 'FROM_IMAGE=yes'],
+                                                    'Entrypoint': ['/bin/busybox', 'sleep', '100000']})
 
 
 class Containerd:

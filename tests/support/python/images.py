@@ -19,6 +19,7 @@ def busybox_root(root):
     """Fills a new directory with a static busybox under all its names, and the places that a container mounts things on."""
     for name in ('bin', 'dev', 'etc', 'proc', 'run', 'sys', 'tmp', 'usr'):
         (root / name).mkdir(parents=True)
+    (root / 'tmp').chmod(0o1777)
     shutil.copy(shutil.which('busybox'), root / 'bin/busybox')
     applets = subprocess.run(['busybox', '--list'], capture_output=True, text=True, check=True).stdout.split()
     for applet in set(applets) - {'busybox'}:
