@@ -175,7 +175,7 @@ fi
 if [ -n "$kubernetes" ]; then
   stamp=$(stamp_of "$here"/peers/kubernetes/go.mod "$here"/peers/kubernetes/go.sum)
   if ! current kubernetes "$stamp"; then
-    say "building Kubernetes $kubernetes_version, about fifteen minutes"
+    say "building Kubernetes $kubernetes_version, about twelve minutes"
     go=$(find_go)
     (cd "$here/peers/kubernetes" && CGO_ENABLED=0 GOFLAGS=-mod=readonly with_retries "$go" build -buildvcs=false -trimpath \
       -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$kubernetes_version" -o "$peers/bin/" \

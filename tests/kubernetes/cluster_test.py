@@ -1,11 +1,14 @@
 """The cluster of these tests is one: pods talk, Services lead to them, the kubelet asks the API server who may ask it."""
 
 import pathlib
+import shutil
+import tempfile
 
 from cluster import ClusterError
 from cluster_case import ClusterCase, pod
 from cluster_node import ADDRESS, until
 from cluster_programs import PKI, commands
+from images import busybox_root, directory_layer
 
 SERVES = ('sh', '-c', 'echo "I am $HOSTNAME" >/tmp/index.html; exec httpd -f -p 8000 -h /tmp')
 
@@ -37,6 +40,21 @@ class ClusterTest(ClusterCase):
         script = (f'wget -qO- --no-check-certificate --header "Authorization: Bearer $(cat {token})" '
                   'https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version')
         self.assertIn('"gitVersion": "v1.34.2"', self.exec('asks', 'sh', '-c', script))
+
+    def test_an_image_made_of_files_runs_with_the_later_of_them_on_top(self):
+        directory = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-image-', dir='/var/tmp'))
+        self.addCleanup(shutil.rmtree, directory)
+        busybox_root(directory / 'base')
+        for name in ('base', 'more'):
+            (directory / name / 'etc').mkdir(parents=True, exist_ok=True)
+            (directory / name / 'etc/which').write_text(f'{name}\n', encoding='ascii')
+        directory_layer(directory / 'base.tar', directory / 'base')
+        image = f'lanyard.test/{self.namespace}:1'
+        self.cluster.make_image(image, directory / 'base.tar', directory / 'more')
+        made = pod('made')
+        made['spec']['containers'][0]['image'] = image
+        self.start(made)
+        self.assertEqual(self.exec('made', 'cat', '/etc/which'), 'more\n')
 
     def test_a_static_pod_runs_and_is_shown_by_the_api_server(self):
         name = self.namespace  # one that nobody else has
@@ -87,12 +105,12 @@ class ClusterTest(ClusterCase):
 
     def test_after_a_loss_of_power_the_same_pods_run_again(self):
         self.start(pod('stays', *SERVES))
-        boot = self.cluster.node.path('/proc/1/ns/net').readlink()
+        first = self.cluster.node.init()
         self.cluster.power_off()
         with self.assertRaisesRegex(ClusterError, 'the node is not up'):
             self.cluster.kubectl('get', 'pods')
         self.cluster.up()
-        self.assertNotEqual(self.cluster.node.path('/proc/1/ns/net').readlink(), boot)
+        self.assertNotEqual(self.cluster.node.init(), first)
         until(lambda: self.cluster.exec('stays', 'wget', '-qO-', 'http://127.0.0.1:8000', namespace=self.namespace).stdout ==
               'I am stays\n', 120, 'that the pod runs again')
 

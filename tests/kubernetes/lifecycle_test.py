@@ -9,6 +9,7 @@ import unittest
 
 from cluster import PEERS, Cluster
 from cluster_case import STATE, skip_or_fail
+from cluster_programs import commands
 from node import ROOT
 
 
@@ -53,10 +54,11 @@ class ClusterDownTest(unittest.TestCase):
         cluster = Cluster(STATE)
         init = cluster.node.init()
         self.assertTrue(init, 'no cluster runs')
+        self.addCleanup(cluster.down)
         namespace = os.stat(f'/proc/{init}/ns/pid').st_ino
         cgroup = cluster.node.cgroup
         self.assertTrue(list(pathlib.Path('/sys/fs/cgroup').glob(f'**/{cgroup}')))
-        self.assertGreater(len(processes_in(namespace)), 10)
+        self.assertGreater(len(processes_in(namespace)), len(commands()))
         cluster.down()
         self.assertEqual(processes_in(namespace), [])
         self.assertEqual(list(pathlib.Path('/sys/fs/cgroup').glob(f'**/{cgroup}')), [])

@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -43,9 +44,9 @@ class Cluster:
         self.state = self.node.state
 
     def up(self, read_only_port=0):
-        """Starts it, or what of it does not run, and returns when its node is ready. After power_off() it is what it was before.
-        `read_only_port` is the kubelet's port for anybody, usually 10255; 0 is none. Where it fails nothing runs, unless something ran
-        before."""
+        """Starts it, or what of it does not run, and returns when its node is ready. After power_off() it is what it was.
+        `read_only_port` is the kubelet's port for anybody, usually 10255; 0 is none. Where it fails nothing runs, unless
+        something ran before."""
         if lacking := missing():
             raise ClusterError(f'start a cluster in {self.state}: it needs {lacking}')
         self.state.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -204,8 +205,11 @@ def main():
     parser.add_argument('verb', choices=('up', 'off', 'down', 'image', 'load', 'kubectl', 'run'))
     parser.add_argument('rest', nargs=argparse.REMAINDER)
     asked = parser.parse_args()
-    cluster = Cluster(asked.state)
+    if len(asked.rest) < {'image': 2, 'load': 1, 'run': 1}.get(asked.verb, 0):
+        parser.error(f'too few arguments of {asked.verb}')
+    os.umask(0o022)
     try:
+        cluster = Cluster(asked.state)
         if asked.verb == 'up':
             cluster.up(asked.read_only_port)
         elif asked.verb == 'off':
@@ -221,7 +225,7 @@ def main():
             command = cluster.kubectl_command(*asked.rest) if asked.verb == 'kubectl' else asked.rest
             command = cluster.node.command(*command)
             os.execvpe(command[0], command, {**ENVIRONMENT, 'TERM': os.environ.get('TERM', 'dumb')})
-    except ClusterError as error:
+    except (ClusterError, OSError, subprocess.CalledProcessError) as error:
         sys.exit(f'cluster: {error}')
 
 

@@ -50,5 +50,4 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 
 echo ready
 exec >/dev/null
-trap 'exit 0' TERM
 while :; do sleep 3600; done

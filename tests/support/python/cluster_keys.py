@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 
+from cluster_node import ClusterError
+
 DAYS = '30'
 
 
@@ -36,7 +38,7 @@ def _openssl(directory, *arguments):
     done = subprocess.run(['openssl', *arguments], cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           check=False)
     if done.returncode != 0:
-        raise RuntimeError(f'make the keys of the cluster in {directory}: openssl {arguments[0]}: {done.stderr}')
+        raise ClusterError(f'make the keys of the cluster in {directory}: openssl {arguments[0]}: {done.stderr}')
 
 
 def _certificate(directory, name, subject, extensions):

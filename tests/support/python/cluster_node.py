@@ -107,8 +107,11 @@ class ClusterNode:
     def run(self, *command, text=None, stdin=subprocess.DEVNULL, seconds=120):
         """How it ended, with what it printed; its standard input is a text, or an open file."""
         source = {'stdin': stdin} if text is None else {'input': text}
-        return subprocess.run(self.command(*command), capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd='/',
-                              timeout=seconds, preexec_fn=lambda: enter(self._system_cgroups()), **source)
+        try:
+            return subprocess.run(self.command(*command), capture_output=True, text=True, check=False, env=ENVIRONMENT, cwd='/',
+                                  timeout=seconds, preexec_fn=lambda: enter(self._system_cgroups()), **source)
+        except subprocess.TimeoutExpired:
+            raise ClusterError(f'{" ".join(map(str, command))} did not end within {seconds} s') from None
 
     def must(self, *command, **how):
         """What a command prints that has to work."""
