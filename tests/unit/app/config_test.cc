@@ -120,16 +120,6 @@ TEST(ConfigTest, RefusesATrustDomainWithAPath) {
   EXPECT_THAT(Errors("trust_domain: Example.org\n"), ElementsAre(StartsWith("lanyard.yaml:1:1: ")));
 }
 
-TEST(ConfigTest, SystemdIsAskedOnlyWhereItIsNamed) {
-  EXPECT_FALSE(Parse("trust_domain: example.org\n")->attestors.systemd.has_value());
-  const Result<Config> named = Parse("trust_domain: example.org\nattestors: {systemd: {}}\n");
-  ASSERT_TRUE(named.ok()) << named.status();
-  EXPECT_EQ(named->attestors.systemd, SystemdOptions{});
-  EXPECT_EQ(named->attestors.systemd->bus_socket, "/run/dbus/system_bus_socket");
-  EXPECT_THAT(ErrorsOfRest("attestors: {systemd: {bus_socket: bus}}\n"), ElementsAre(At("2:23", "absolute path")));
-  EXPECT_THAT(ErrorsOfRest("attestors: {systemd: {bus: /x}}\n"), ElementsAre(At("2:23", "unknown key")));
-}
-
 TEST(ConfigTest, SuggestsTheKeyThatWasMeant) {
   EXPECT_THAT(ErrorsOfRest("enviroment: production\n"), ElementsAre(At("2:1", "did you mean 'environment'?")));
   EXPECT_THAT(ErrorsOfRest("svid:\n  x509_tll: 5m\n"), ElementsAre(At("3:3", "did you mean 'x509_ttl'?")));
@@ -146,86 +136,6 @@ TEST(ConfigTest, PlannedKeysAreNotSupportedYetAndNeverIgnored) {
   for (const std::string key : {"authzen", "ext_authz", "broker"}) {
     EXPECT_THAT(ErrorsOfRest("endpoints:\n  " + key + ": x\n"), ElementsAre(At("3:3", "not supported yet"))) << key;
   }
-}
-
-TEST(ConfigTest, AsksTheKubeletOnlyWhereKubernetesIsNamed) {
-  const auto kubernetes = [](const std::string& rest) {
-    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
-    EXPECT_TRUE(config.ok()) << config.status();
-    return config.ok() ? config->attestors.kubernetes : std::nullopt;
-  };
-  EXPECT_EQ(kubernetes(""), std::nullopt);
-  EXPECT_EQ(kubernetes("attestors: {kubernetes: {}}\n"), KubernetesOptions());
-  const auto all = kubernetes(
-      "attestors: {kubernetes: {node_name: n1, refresh: 2s, timeout: 10s, kubelet: {address: 10.0.0.5, port: 10251, "
-      "ca_path: /ca, cert_path: /c, key_path: /k}}}\n");
-  EXPECT_EQ(all, (KubernetesOptions{.node_name = "n1",
-                                    .address = "10.0.0.5",
-                                    .port = 10251,
-                                    .ca_path = "/ca",
-                                    .cert_path = "/c",
-                                    .key_path = "/k",
-                                    .refresh = std::chrono::seconds(2),
-                                    .timeout = std::chrono::seconds(10)}));
-  EXPECT_EQ(kubernetes("attestors: {kubernetes: {kubelet: {read_only_port: 10255}}}\n")->read_only_port, 10255);
-}
-
-TEST(ConfigTest, RefusesAKubeletThatCannotBeAsked) {
-  const auto errors = [](const std::string& kubelet) {
-    return ErrorsOfRest("attestors: {kubernetes: {kubelet: " + kubelet + "}}\n");
-  };
-  EXPECT_THAT(errors("{cert_path: /c}"), ElementsAre(At("2:36", "belong together")));
-  EXPECT_THAT(errors("{anonymous: true, token_path: /t}"), ElementsAre(At("2:36", "without credentials")));
-  EXPECT_THAT(errors("{port: 0}"), ElementsAre(At("2:43", "")));
-  EXPECT_THAT(errors("{address: \"not a host\"}"), ElementsAre(At("2:25", "kubelet")));
-  EXPECT_THAT(errors("{adress: x}"), ElementsAre(At("2:37", "did you mean 'address'?")));
-}
-
-TEST(ConfigTest, WarnsWhereAnotherKubeletWouldBeBelieved) {
-  using testing::HasSubstr;
-  const auto warnings = [](KubernetesOptions options) { return AttestorWarnings({.kubernetes = std::move(options)}); };
-  EXPECT_THAT(AttestorWarnings({}), testing::IsEmpty());
-  EXPECT_THAT(warnings({.node_name = "n1"}), testing::IsEmpty());
-  EXPECT_THAT(warnings({}), ElementsAre(HasSubstr("node_name")));
-  EXPECT_THAT(warnings({.node_name = "n1", .skip_verification = true}), ElementsAre(HasSubstr("gets the token")));
-  EXPECT_THAT(warnings({.node_name = "n1", .read_only_port = 10255}), ElementsAre(HasSubstr("read_only_port")));
-}
-
-TEST(ConfigTest, AsksContainerEnginesOnlyWhereTheyAreNamed) {
-  const auto docker = [](const std::string& rest) {
-    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
-    EXPECT_TRUE(config.ok()) << config.status();
-    return config.ok() ? config->attestors.docker : std::nullopt;
-  };
-  const DockerOptions defaults;
-  EXPECT_EQ(docker(""), std::nullopt);
-  EXPECT_EQ(docker("attestors: {process: {}}\n"), std::nullopt);
-  EXPECT_EQ(docker("attestors: {docker: {}}\n"), defaults);
-  EXPECT_EQ(docker("attestors: {docker: {socket: /run/d.sock}}\n"),
-            (DockerOptions{.socket = "/run/d.sock", .podman_socket = defaults.podman_socket}));
-  EXPECT_EQ(docker("attestors: {docker: {podman_socket: /run/p.sock}}\n"),
-            (DockerOptions{.socket = defaults.socket, .podman_socket = "/run/p.sock"}));
-  EXPECT_EQ(docker("attestors: {docker: {timeout: 500ms}}\n")->timeout, std::chrono::milliseconds(500));
-  EXPECT_THAT(ErrorsOfRest("attestors: {docker: {socket: \"unix:///run/d.sock\"}}\n"),
-              ElementsAre(At("2:22", "absolute path")));
-  EXPECT_THAT(ErrorsOfRest("attestors: {docker: {sockets: /x}}\n"), ElementsAre(At("2:22", "did you mean 'socket'?")));
-}
-
-TEST(ConfigTest, AsksContainerdOnlyWhereItIsNamed) {
-  const auto containerd = [](const std::string& rest) {
-    const Result<Config> config = Parse("trust_domain: example.org\n" + rest);
-    EXPECT_TRUE(config.ok()) << config.status();
-    return config.ok() ? config->attestors.containerd : std::nullopt;
-  };
-  EXPECT_EQ(containerd(""), std::nullopt);
-  EXPECT_EQ(containerd("attestors: {docker: {}}\n"), std::nullopt);
-  EXPECT_EQ(containerd("attestors: {containerd: {}}\n"), ContainerdOptions());
-  EXPECT_EQ(containerd("attestors: {containerd: {socket: /run/crio/crio.sock, timeout: 500ms}}\n"),
-            (ContainerdOptions{.socket = "/run/crio/crio.sock", .timeout = std::chrono::milliseconds(500)}));
-  EXPECT_THAT(ErrorsOfRest("attestors: {containerd: {socket: \"unix:///run/c.sock\"}}\n"),
-              ElementsAre(At("2:26", "absolute path")));
-  EXPECT_THAT(ErrorsOfRest("attestors: {containerd: {sockets: /x}}\n"),
-              ElementsAre(At("2:26", "did you mean 'socket'?")));
 }
 
 TEST(ConfigTest, ReportsAllErrorsInTheOrderOfTheFile) {
