@@ -77,8 +77,9 @@ KubernetesOptions ReadKubernetes(const YamlNode& node, YamlErrors& errors) {
     return ReadDuration<milliseconds>(refresh, milliseconds(200), std::chrono::minutes(1));
   });
   SetValue(node, "timeout", kubernetes.timeout, errors, ReadServiceTimeout);
-  const Status peer = CheckKubeletPeer(kubernetes);
-  if (!peer.ok()) errors.Add(node.At(peer));
+  if (kubernetes.cert_path.empty() != kubernetes.key_path.empty()) return kubernetes;  // said already
+  const YamlNode* kubelet = node.Find("kubelet");
+  errors.Add((kubelet != nullptr ? *kubelet : node).At(CheckKubeletPeer(kubernetes)));
   return kubernetes;
 }
 

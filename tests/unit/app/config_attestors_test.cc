@@ -45,11 +45,11 @@ TEST(ConfigAttestorsTest, RefusesAKubeletThatCannotBeAsked) {
   const auto errors = [](const std::string& kubelet) {
     return ErrorsOfRest("attestors: {kubernetes: {kubelet: " + kubelet + "}}\n");
   };
-  EXPECT_THAT(errors("{cert_path: /c}"), ElementsAre(At("2:36", "belong together")));
-  EXPECT_THAT(errors("{anonymous: true, token_path: /t}"), ElementsAre(At("2:36", "without credentials")));
-  EXPECT_THAT(errors("{port: 0}"), ElementsAre(At("2:43", "")));
-  EXPECT_THAT(errors("{address: \"not a host\"}"), ElementsAre(At("2:25", "kubelet")));
-  EXPECT_THAT(errors("{adress: x}"), ElementsAre(At("2:37", "did you mean 'address'?")));
+  EXPECT_THAT(errors("{cert_path: /c}"), ElementsAre(At("2:26", "belong together")));
+  EXPECT_THAT(errors("{anonymous: true, token_path: /t}"), ElementsAre(At("2:26", "without credentials")));
+  EXPECT_THAT(errors("{port: 0}"), ElementsAre(At("2:36", "")));
+  EXPECT_THAT(errors("{address: \"not a host\"}"), ElementsAre(At("2:26", "kubelet")));
+  EXPECT_THAT(errors("{adress: x}"), ElementsAre(At("2:36", "did you mean 'address'?")));
 }
 
 TEST(ConfigAttestorsTest, WarnsWhereAnotherKubeletWouldBeBelieved) {
