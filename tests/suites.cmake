@@ -1,10 +1,10 @@
 # Tests that are not GoogleTest programs: the tree's structure, the real binary, other people's clients.
-# lanyard_python_tests(LABEL FILE… [SERIAL] [FIXTURE NAME]): one ctest test per method of the file's unittest classes, named
+# lanyard_python_tests(LABEL FILE… [SERIAL] [FIXTURES NAME…]): one ctest test per method of the file's unittest classes, named
 # Class.method without "test_". The list is read when CMake configures, and again when a file changes.
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
 function(lanyard_python_tests label)
-  cmake_parse_arguments(ARG "SERIAL" "FIXTURE" "" ${ARGN})
+  cmake_parse_arguments(ARG "SERIAL" "" "FIXTURES" ${ARGN})
   set(support ${PROJECT_SOURCE_DIR}/tests/support/python)
   foreach(file ${ARG_UNPARSED_ARGUMENTS})
     set(path ${CMAKE_CURRENT_SOURCE_DIR}/${file})
@@ -20,8 +20,8 @@ function(lanyard_python_tests label)
       if(ARG_SERIAL)
         set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
       endif()
-      if(ARG_FIXTURE)
-        set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED ${ARG_FIXTURE})
+      if(ARG_FIXTURES)
+        set_tests_properties(${name} PROPERTIES FIXTURES_REQUIRED "${ARG_FIXTURES}")
       endif()
     endforeach()
   endforeach()

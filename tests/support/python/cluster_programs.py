@@ -60,6 +60,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
                               'webhook': {'cacheAuthorizedTTL': '1s', 'cacheUnauthorizedTTL': '1s'}},
             'tlsCertFile': f'{PKI}/kubelet.crt', 'tlsPrivateKeyFile': f'{PKI}/kubelet.key',
             'containerRuntimeEndpoint': CONTAINERD, 'staticPodPath': '/etc/kubernetes/manifests', 'resolvConf': '/etc/resolv.conf',
+            'syncFrequency': '3s',  # soon a pod has what changes in a ConfigMap; usually that takes a minute
             'cgroupDriver': 'cgroupfs', 'cgroupRoot': f'/{cgroup}', 'failCgroupV1': False, 'failSwapOn': False,
             'enforceNodeAllocatable': [], 'maxPods': 300, 'imageGCHighThresholdPercent': 100,
             'evictionHard': {'imagefs.available': '0%', 'nodefs.available': '0%', 'nodefs.inodesFree': '0%'}}),
