@@ -59,9 +59,7 @@ class AgentPodTest(LanyardCase):
         self.watch()
         before = self.agent_pod()
         [status] = before['status']['containerStatuses']
-        tasks = self.cluster.node.must('ctr', '--namespace=k8s.io', 'tasks', 'list').splitlines()
-        [pid] = [line.split()[1] for line in tasks if line.startswith(status['containerID'].removeprefix('containerd://'))]
-        self.cluster.node.must('kill', '-KILL', pid)
+        self.cluster.node.must('kill', '-KILL', self.pids(before)[0])
         until(lambda: self.agent_pod()['status']['containerStatuses'][0]['restartCount'] == status['restartCount'] + 1, 60,
               'that the kubelet has started another one')
         self.rolled_out()

@@ -48,7 +48,7 @@ def busybox_layer(root):
     """The programs that tests use in pods."""
     (root / 'bin').mkdir(parents=True)
     shutil.copy(shutil.which('busybox'), root / 'bin/busybox')
-    for name in ('cat', 'find', 'id', 'kill', 'ls', 'mount', 'mv', 'ps', 'rm', 'sh', 'sleep', 'touch'):
+    for name in ('cat', 'find', 'id', 'ls', 'mount', 'mv', 'readlink', 'rm', 'sh', 'sleep', 'touch'):
         (root / 'bin' / name).symlink_to('busybox')
 
 
@@ -77,6 +77,12 @@ class LanyardCase(ClusterCase):
         [found] = [one for one in self.cluster.get('pods', '--namespace', SYSTEM, '--selector=app.kubernetes.io/name=lanyard')['items']
                    if 'deletionTimestamp' not in one['metadata']]
         return found
+
+    def pids(self, pod, container=0):
+        """On the node, of all that runs in a container of a pod (an object); its first process is the first of them."""
+        container_id = pod['status']['containerStatuses'][container]['containerID'].removeprefix('containerd://')
+        tasks = self.cluster.node.must('ctr', '--namespace=k8s.io', 'tasks', 'ps', container_id).splitlines()
+        return [int(line.split()[0]) for line in tasks[1:]]
 
     def rolled_out(self, seconds=120):
         """Waits until the DaemonSet is as its object wants it."""
