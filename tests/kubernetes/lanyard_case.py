@@ -78,15 +78,18 @@ class LanyardCase(ClusterCase):
                    if 'deletionTimestamp' not in one['metadata']]
         return found
 
-    def pids(self, pod, container=0):
-        """On the node, of all that runs in a container of a pod (an object); its first process is the first of them."""
-        container_id = pod['status']['containerStatuses'][container]['containerID'].removeprefix('containerd://')
+    def pids(self, pod, container=None, kind='containerStatuses'):
+        """On the node, of all that runs in a container of a pod (an object), its first one or the one of that name; the first of them is the
+        container's first process."""
+        status = next(one for one in pod['status'][kind] if container in (None, one['name']))
+        container_id = status['containerID'].removeprefix('containerd://')
         tasks = self.cluster.node.must('ctr', '--namespace=k8s.io', 'tasks', 'ps', container_id).splitlines()
         return [int(line.split()[0]) for line in tasks[1:]]
 
     def rolled_out(self, seconds=120):
         """Waits until the DaemonSet is as its object wants it."""
-        self.cluster.kubectl('rollout', 'status', 'daemonset/lanyard', f'--namespace={SYSTEM}', f'--timeout={seconds}s', seconds=seconds + 10)
+        self.cluster.kubectl('rollout', 'status', 'daemonset/lanyard', f'--namespace={SYSTEM}', f'--timeout={seconds}s',
+                             seconds=seconds + 10)
 
     def agent(self, *command):
         """How a command of the agent's program ended, in its container."""
