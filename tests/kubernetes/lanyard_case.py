@@ -95,9 +95,9 @@ class LanyardCase(ClusterCase):
         """How a command of the agent's program ended, in its container."""
         return self.cluster.exec('daemonset/lanyard', 'lanyard', *command, namespace=SYSTEM, container='lanyard')
 
-    def register(self, *entries, name=None):
+    def register(self, *entries):
         """Adds a file to the registry's ConfigMap, and waits until the agent has read it."""
-        file = f'{name or self.namespace}.yaml'
+        file = f'{self.namespace}.yaml'
         self.addCleanup(self._patch_registry, file, None)
         self._patch_registry(file, json.dumps({'entries': entries}))
         until(lambda: all(one['spiffe_id'] in self.agent('registry', 'list').stdout for one in entries), 120,
