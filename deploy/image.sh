@@ -35,10 +35,14 @@ while [ $# -gt 0 ]; do
 done
 if [ "$sample" ]; then
   programs=("$built/lanyard" "$built/deploy/demo/mtls/lanyard-demo-agent" "$built/deploy/demo/mtls/lanyard-demo-tool")
+  mode=755
   # As nobody in particular: what it is, its pod says.
   config='"User":"65532:65532"'
 else
   programs=("$built/lanyard")
+  # Of a program that may be run and not read the kernel lets nobody look into the processes, from their first instruction on.
+  # Else root in a pod with hostPID would find the issuer's key and the admin socket in /proc/PID/root of every `lanyard health`.
+  mode=111
   config='"Entrypoint":["/usr/bin/lanyard"],"Cmd":["agent","--config","/etc/lanyard/lanyard.yaml"]'
 fi
 tag=${tag:-lanyard${sample:+-sample}:dev}
@@ -55,6 +59,7 @@ export SOURCE_DATE_EPOCH
 architecture=$(dpkg --print-architecture)
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/lanyard-image.XXXXXX")
 trap 'rm -rf --one-file-system -- "$work"' EXIT
+echo "$mode" >"$work/mode"
 chmod 755 "$work"  # the hook may run as another user
 mkdir "$work/programs" "$work/image"
 for program in "${programs[@]}"; do
@@ -92,6 +97,7 @@ done >"$here/names"
     echo "${name%/*}/$target"
   done <"$here/names"
 } >"$here/kept"
+chmod "$(cat "$here/mode")" usr/bin/lanyard*
 find lib usr/lib ! -type d | grep -vxFf "$here/kept" | xargs rm -f
 find lib usr/lib -depth -type d -empty -delete
 find etc var -mindepth 1 ! -path 'var/lib' ! -path 'var/lib/dpkg' ! -path 'var/lib/dpkg/status.d*' -delete

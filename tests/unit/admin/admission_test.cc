@@ -2,8 +2,10 @@
 
 #include <grp.h>
 #include <gtest/gtest.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,6 +106,27 @@ TEST(AdminAdmissionTest, RefusesAnotherPidNamespaceUnlessTheConfigurationAllowsI
   waitpid(pid, nullptr, 0);
   EXPECT_EQ(refused.code(), StatusCode::kPermissionDenied);
   EXPECT_TRUE(allowed.ok()) << allowed;
+}
+
+TEST(AdminAdmissionTest, ComparesNamespacesAlsoWithProcessesIntoWhichItMayNotLook) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to give its capabilities away";
+  const Child closed([] { return prctl(PR_SET_DUMPABLE, 0) == 0; });
+  const Child nested([] { return unshare(CLONE_NEWUSER) == 0 && prctl(PR_SET_DUMPABLE, 0) == 0; });
+  if (!closed.prepared() || !nested.prepared()) GTEST_SKIP() << "needs user namespaces";
+  const PeerProcess own = closed.Peer(0, 0), other = nested.Peer(0, 0);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct none[2]{};
+    if (syscall(SYS_capset, &header, none) != 0) _exit(2);
+    if (access(own.process->ProcPath("ns/user").c_str(), F_OK) == 0) _exit(3);
+    if (!AdminAdmission{}.Check(own).ok()) _exit(4);
+    _exit(AdminAdmission{}.Check(other).ok() ? 5 : 0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "2: capset, 3: it may look, 4: its own is refused, 5: another one is admitted";
 }
 
 TEST(AdminAdmissionTest, RefusesAProcessThatHasExited) {
