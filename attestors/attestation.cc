@@ -221,6 +221,14 @@ std::unique_ptr<Attestation> AttestorSet::Attest(const PeerProcess& peer, Deadli
   return handle;
 }
 
+std::vector<std::pair<std::string_view, Status>> AttestorSet::problems() const {
+  std::vector<std::pair<std::string_view, Status>> problems;
+  for (const auto& attestor : attestors_) {
+    if (Status health = attestor->health(); !health.ok()) problems.emplace_back(attestor->type(), std::move(health));
+  }
+  return problems;
+}
+
 std::vector<std::string_view> AttestorSet::types() const {
   std::vector<std::string_view> types;
   types.reserve(attestors_.size());

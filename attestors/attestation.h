@@ -21,6 +21,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "attestors/attestor.h"
@@ -87,6 +89,8 @@ class AttestorSet {
   // In the order given; for health and `config check`.
   std::vector<std::string_view> types() const;
   const std::vector<AttestorStats>& stats() const { return stats_; }
+  // Of those whose health is not OK: type and reason.
+  std::vector<std::pair<std::string_view, Status>> problems() const;
 
  private:
   class Run;

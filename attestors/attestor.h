@@ -54,6 +54,8 @@ class Attestor {
   // How long it may take at most, when it asks a service (a container engine, the service manager): then it is only
   // asked when what the kernel says leaves open whether its answer matters. Without a value it asks the kernel alone.
   virtual std::optional<std::chrono::milliseconds> service_limit() const { return std::nullopt; }
+  // Why it can find nothing out now, as far as it knows; for health.
+  virtual Status health() const { return OkStatus(); }
   // `done` runs once, on the loop thread, after Attest() has returned; it may destroy the attempt. No selectors means
   // "not my kind of process"; an error means "could not find out". `deadline` is a hint (for requests to elsewhere):
   // the AttestorSet keeps it, and cancels.

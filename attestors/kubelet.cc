@@ -21,6 +21,8 @@ constexpr size_t kShownOfRefusal = 256;
 constexpr std::chrono::milliseconds kShortestPause{200};
 constexpr std::chrono::milliseconds kLongestPause{1000};
 
+constexpr std::chrono::seconds kProbePause{10};  // while it fails and nobody waits
+
 Result<KubeletPods> ReadPods(WipedString& answer, const std::string& node_name) {
   ASSIGN_OR_RETURN(KubeletPods pods, KubeletPods::Read(answer));
   const auto elsewhere = std::find_if(pods.pods().begin(), pods.pods().end(), [&](const KubeletPod& pod) {
@@ -141,7 +143,7 @@ void Kubelet::Plan() {
   waiting.remove_if([this](const std::shared_ptr<Waiter>& waiter) { return !waiter->done || Answered(*waiter); });
   waiters_.splice(waiters_.begin(), waiting);
   alarm_.reset();
-  if (waiters_.empty() || flight_ != nullptr) return;
+  if (flight_ != nullptr || (waiters_.empty() && last_failure_.ok())) return;
   const MonoTime next = asked_ ? last_asked_ + Pause() : clock_.MonoNow();
   if (next <= clock_.MonoNow()) return Ask();
   alarm_ = clock_.CallAt(next, [this] { Plan(); });
@@ -160,10 +162,16 @@ bool Kubelet::Answered(Waiter& waiter) {
 }
 
 std::chrono::nanoseconds Kubelet::Pause() const {
-  if (!last_failure_.ok()) return kLongestPause;
+  if (!last_failure_.ok()) return waiters_.empty() ? kProbePause : kLongestPause;
   MonoTime youngest = waiters_.front()->since;
   for (const auto& waiter : waiters_) youngest = std::max(youngest, waiter->since);
   return std::clamp<std::chrono::nanoseconds>((clock_.MonoNow() - youngest) / 4, kShortestPause, kLongestPause);
+}
+
+void Kubelet::Probe() {
+  alarm_ = clock_.CallAfter(std::chrono::nanoseconds(0), [this] {
+    if (flight_ == nullptr) Ask();
+  });
 }
 
 void Kubelet::Ask() {

@@ -59,6 +59,11 @@ class Kubelet {
   // Errors: those of the request, and FailedPrecondition when kubelet and kernel contradict each other.
   [[nodiscard]] std::unique_ptr<Ticket> Find(ContainerName name, Done done);
 
+  // Asks once, though nobody waits, so that health() tells whether it answers.
+  void Probe();
+  // Why the last request failed. Until one is answered it is asked again every ten seconds.
+  const Status& health() const { return last_failure_; }
+
   // Whether a request is under way.
   bool asking() const { return flight_ != nullptr; }
 

@@ -113,10 +113,13 @@ KubeletOptions KubeletOf(const KubernetesOptions& options) {
 class KubernetesAttestor : public Attestor {
  public:
   KubernetesAttestor(const KubernetesOptions& options, HostTools& tools, Clock& clock)
-      : limit_(options.timeout), tools_(tools), kubelet_(KubeletOf(options), tools, clock) {}
+      : limit_(options.timeout), tools_(tools), kubelet_(KubeletOf(options), tools, clock) {
+    kubelet_.Probe();
+  }
 
   std::string_view type() const override { return kType; }
   std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
+  Status health() const override { return kubelet_.health(); }
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
     const Result<ContainerName> name = FindContainer(*subject, tools_.mounts);

@@ -122,6 +122,11 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
                                     sources.looks.withheld),
                         "see what could not be found out in the log"});
   }
+  for (const auto& [type, why] : sources.attestors.problems()) {
+    findings.push_back(
+        {"attestors", HealthLevel::kDegraded, fmt::format("attestor {} can find nothing out: {}", type, Message(why)),
+         "until it can, who needs its selectors gets nothing new, and open streams keep what they have"});
+  }
   AddKernel(findings);
   std::stable_sort(findings.begin(), findings.end(),
                    [](const HealthFinding& a, const HealthFinding& b) { return a.level > b.level; });

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "attestors/attestation.h"
 #include "node_agent/admin/admin_service.h"
 #include "node_agent/audit/audit_log.h"
 #include "node_agent/identity/ca_keeper.h"
@@ -41,6 +42,7 @@ struct HealthSources {
   const HealthReport bundle_endpoint;
   const RpcServer* workload;  // null until it serves
   const LookStats& looks;
+  const AttestorSet& attestors;
 };
 
 // Worst first; empty when all is well.

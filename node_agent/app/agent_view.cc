@@ -17,7 +17,7 @@ std::vector<HealthFinding> Agent::Findings() const {
   return CollectFindings({clock_.MonoNow(), *registry_, *foreign_, *ca_, authority_at_start_, *crls_, svids_, wits_,
                           *state_, *audit_, source_, waiting_for_restart_, broken_config_, endpoint_problem_,
                           bundle_endpoint_ != nullptr ? bundle_endpoint_->health() : HealthReport{},
-                          workload_server_.get(), workload_.caller.look_stats});
+                          workload_server_.get(), workload_.caller.look_stats, attestors_});
 }
 
 Readiness Agent::ReadinessNow() const {

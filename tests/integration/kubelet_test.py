@@ -114,9 +114,18 @@ class KubeletAttackTest(NodeTest):
             self.kubelet.answer = lambda handler, status=status: handler.say(status, b'Forbidden (verb=get, resource=nodes)')
             time.sleep(0.3)
             self.denied(node, cgroup, f'status {status}')
+            self.assertRegex(node.cli('health').stdout, f'(?s)degraded.*attestor k8s .*status {status}')
         self.assertFalse(stream.has_line(), 'the open stream keeps what it has')
         self.kubelet.answer = None
         eventually(lambda: node.cli('fetch', 'x509', uid=UID, cgroup=cgroup).returncode == EXIT_OK, what='that it is served again')
+        self.assertNotIn('k8s', node.cli('health').stdout)
+
+    def test_health_tells_of_a_kubelet_that_refuses_before_anybody_calls_and_until_it_answers(self):
+        self.kubelet.answer = lambda handler: handler.say(403, b'Forbidden (verb=get, resource=nodes)')
+        node, _ = self.start()
+        eventually(lambda: 'status 403' in node.cli('health').stdout, what='that health tells of it')
+        self.kubelet.answer = None
+        eventually(lambda: 'k8s' not in node.cli('health').stdout, 30, 'that health knows better, though nobody has called')
 
     def test_a_token_that_is_renewed_is_used_for_the_next_request(self):
         node, cgroup = self.start(refresh='200ms')
@@ -150,8 +159,11 @@ class KubeletAttackTest(NodeTest):
     def test_a_kubelet_that_says_nothing_delays_nobody_else(self):
         held = threading.Event()
         self.addCleanup(held.set)
+        node, cgroup = self.start(timeout='1s', refresh='200ms')
+        self.assertEqual(node.fetch_ids(uid=UID, cgroup=cgroup), [f'{PREFIX}/pod'])
         self.kubelet.answer = lambda handler: held.wait(30)
-        node, cgroup = self.start(timeout='1s')
+        self.kubelet.requests.clear()
+        time.sleep(0.3)
         slow = node.start_cli('fetch', 'x509', uid=UID, cgroup=cgroup)
         eventually(lambda: self.kubelet.requests, what='that the kubelet is asked')
         begun = time.monotonic()
@@ -168,6 +180,8 @@ class KubeletAttackTest(NodeTest):
 
     def test_a_users_cgroup_named_like_a_pods_container_gets_nothing(self):
         node, _ = self.start()
+        eventually(lambda: self.kubelet.requests, what='that it is asked once at the start, for health')
+        self.kubelet.requests.clear()
         own = self.cgroups.make('user.slice')
         os.chown(own, UID, UID)
         forged = self.cgroups.make(f'user.slice/kubepods/pod{self.uid}/{self.id}')

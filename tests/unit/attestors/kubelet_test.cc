@@ -230,6 +230,21 @@ TEST_F(KubeletTest, AKubeletThatSaysNothingFailsThoseWhoWaitedAndTheNextAreAsked
   EXPECT_TRUE(second->ok()) << second->status();
 }
 
+TEST_F(KubeletTest, AProbeTellsWhetherItAnswersAndIsRepeatedUntilItDoes) {
+  Say({"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"});
+  EXPECT_TRUE(kubelet_.health().ok());
+  kubelet_.Probe();
+  Pass(seconds(1), [&] { return !kubelet_.health().ok(); });
+  EXPECT_THAT(std::string(Message(kubelet_.health())), HasSubstr("403"));
+  EXPECT_EQ(requests(), 1);
+  Say(Pods({}));
+  Pass(seconds(11), [&] { return kubelet_.health().ok(); });
+  EXPECT_TRUE(kubelet_.health().ok());
+  EXPECT_EQ(requests(), 2);
+  Pass(seconds(60), [] { return false; });
+  EXPECT_EQ(requests(), 2);
+}
+
 TEST_F(KubeletTest, AnEmptyNodeHasNoPods) {
   for (const char* body : {R"({"kind":"PodList","items":null})", R"({"kind":"PodList","items":[]})"}) {
     Say(HttpOk(body));

@@ -143,9 +143,17 @@ TEST_F(CallerCgroupsTest, AProcessInTheAgentsOwnCgroupIsOnTheAccountOfItsUid) {
 }
 
 TEST_F(CallerCgroupsTest, AProcessThatIsGoneIsOnTheAccountOfItsUid) {
+  int hold[2];
+  ASSERT_EQ(pipe(hold), 0);
   const pid_t child = fork();
-  if (child == 0) _exit(0);
+  if (child == 0) {
+    close(hold[1]);
+    char byte = 0;
+    _exit(static_cast<int>(read(hold[0], &byte, 1)));
+  }
   const PeerProcess gone{.process = *ProcessRef::Open(child), .uid = 4711, .gid = 4711};
+  close(hold[0]);
+  close(hold[1]);
   waitpid(child, nullptr, 0);
   EXPECT_EQ(cgroups_.AccountOf(gone).own, "uid 4711");
 }
