@@ -79,7 +79,7 @@ class AttackTest(LanyardCase):
         return pids if len(pids) > 1 else None
 
 
-class KubeletTest(LanyardCase):
+class RealKubeletTest(LanyardCase):
     """Beside the node's agent another one, which differs from it in one thing."""
 
     def start_another(self, service_account='lanyard', node=None):
