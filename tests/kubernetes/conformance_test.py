@@ -20,7 +20,14 @@ ATTESTOR = f'''WorkloadAttestor "k8s" {{ plugin_data {{
 NO_NAMES = {'k8s:sa:'}  # static pods have no service account: theirs is called "", ours is none
 
 
-@unittest.skipUnless(spire_binary('spire-agent'), 'needs spire-agent: tests/peers.sh compiled')
+def children_of(pid):
+    for stat in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        with contextlib.suppress(OSError):
+            if int(stat.read_text(encoding='utf-8', errors='replace').rpartition(')')[2].split()[1]) == pid:
+                yield int(stat.parent.name)
+
+
+@unittest.skipUnless(spire_binary('spire-agent') and spire_binary('spire-server'), 'needs SPIRE: tests/peers.sh compiled')
 class SameSelectorsTest(LanyardCase):
     def setUp(self):
         super().setUp()
@@ -31,9 +38,9 @@ class SameSelectorsTest(LanyardCase):
     def stop_spire(self):
         """Not those who entered the node's namespaces, but what they started there."""
         for process in filter(None, (self.spire.process, self.spire.server)):
-            for pid in pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text(encoding='ascii').split():
+            for pid in children_of(process.pid):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGTERM)
+                    os.kill(pid, signal.SIGTERM)
 
     def spire_too(self, made):
         """A pod with both sockets in all of its containers."""
