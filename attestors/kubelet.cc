@@ -18,7 +18,7 @@ constexpr size_t kMaxToken = size_t{64} << 10;
 constexpr size_t kShownOfRefusal = 256;
 
 // Between two requests: a quarter of the time that the youngest of those who wait has waited, within these.
-constexpr std::chrono::milliseconds kShortestPause{200};
+constexpr std::chrono::milliseconds kShortestPause{250};  // as sent; they arrive less evenly
 constexpr std::chrono::milliseconds kLongestPause{1000};
 
 constexpr std::chrono::seconds kProbePause{10};  // while it fails and nobody waits

@@ -71,6 +71,7 @@ class KubernetesBench(Bench):
         node = Node(self, 110)
         cgroups = [node.cgroup(made) for made in node.pods]
         for one in self.contenders([mine(), POD], limit=False, kubelet=node.kubelet):
+            node.kubelet.pods = []  # also while it starts: what it is told then it may use for a while
             one.start().serves()
             crowd = Crowd(self, one.socket, cgroups)
             begin = None
