@@ -17,7 +17,8 @@ ATTESTOR = f'''WorkloadAttestor "k8s" {{ plugin_data {{
   node_name = "{NAME}", kubelet_ca_path = "{PKI}/ca.crt"
   certificate_path = "{PKI}/apiserver-kubelet-client.crt", private_key_path = "{PKI}/apiserver-kubelet-client.key" }} }}'''
 
-NO_NAMES = {'k8s:sa:'}  # static pods have no service account: theirs is called "", ours is none
+# A static pod's service account, and the image of a container that is not made yet: theirs is called "", ours is none.
+NO_NAMES = {'k8s:sa:', 'k8s:pod-image:'}
 
 
 def children_of(pid):
