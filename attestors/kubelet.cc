@@ -121,8 +121,10 @@ std::unique_ptr<Kubelet::Ticket> Kubelet::Find(ContainerName name, Done done) {
   return claim;
 }
 
-bool Kubelet::IsFresh() const {
-  return pods_ != nullptr && last_failure_.ok() && clock_.MonoNow() - pods_asked_for_ < options_.refresh;
+// A list that was asked for after it began to wait is new to it, however long the kubelet took.
+bool Kubelet::MayUseList(const Waiter& waiter) const {
+  if (pods_ == nullptr || !last_failure_.ok()) return false;
+  return waiter.since <= pods_asked_for_ || clock_.MonoNow() - pods_asked_for_ < options_.refresh;
 }
 
 // No value: the list does not have it.
@@ -150,7 +152,7 @@ void Kubelet::Plan() {
 }
 
 bool Kubelet::Answered(Waiter& waiter) {
-  if (!IsFresh()) return false;
+  if (!MayUseList(waiter)) return false;
   Result<std::optional<Answer>> answer = LookUp(waiter.name);
   if (answer.ok() && !*answer) {
     if (!waiter.name.pod_uid.empty() || waiter.since > pods_asked_for_) return false;

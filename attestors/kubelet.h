@@ -76,7 +76,7 @@ class Kubelet {
 
   void Plan();
   bool Answered(Waiter& waiter);
-  bool IsFresh() const;
+  bool MayUseList(const Waiter& waiter) const;
   Result<std::optional<Answer>> LookUp(const ContainerName& name) const;
   std::chrono::nanoseconds Pause() const;
   void Ask();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <condition_variable>
+
 #include "tests/support/fake_clock.h"
 #include "tests/support/loop_driver.h"
 #include "tests/support/temp_dir.h"
@@ -76,6 +78,14 @@ class KubeletTest : public testing::Test {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
   }
+  // Until it is called with false, the kubelet answers nobody.
+  void Hold(bool held) {
+    {
+      const std::lock_guard lock(mutex_);
+      held_ = held;
+    }
+    released_.notify_all();
+  }
   size_t requests() const { return server_->requests().size(); }
 
   TempDir dir_;
@@ -83,10 +93,13 @@ class KubeletTest : public testing::Test {
   FakeClock clock_;
   HostTools tools_{loop_, clock_};
   std::mutex mutex_;
+  std::condition_variable released_;
+  bool held_ = false;
   ScriptedAnswer answer_ = Pods({});
   std::unique_ptr<ScriptedServer> server_ =
       std::make_unique<ScriptedServer>(dir_.Path("kubelet.sock"), [this](const std::string&) {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
+        released_.wait(lock, [this] { return !held_; });
         return answer_;
       });
   Kubelet kubelet_{
@@ -228,6 +241,19 @@ TEST_F(KubeletTest, AKubeletThatSaysNothingFailsThoseWhoWaitedAndTheNextAreAsked
   Pass(seconds(2), [&] { return second.has_value(); });
   ASSERT_TRUE(second.has_value());
   EXPECT_TRUE(second->ok()) << second->status();
+}
+
+TEST_F(KubeletTest, AnAnswerThatTookLongerThanItWouldBeKeptServesThoseWhoWaitedForIt) {
+  Say(Pods({Id('a')}));
+  Hold(true);
+  Answer answer;
+  const auto ticket = Ask(answer, InPod(Id('a')));
+  EXPECT_TRUE(RunUntil(loop_, [&] { return requests() == 1; }));
+  clock_.Advance(seconds(6));
+  Hold(false);
+  EXPECT_TRUE(RunUntil(loop_, [&] { return answer.has_value(); }));
+  EXPECT_TRUE(answer && answer->ok());
+  EXPECT_EQ(requests(), 1);
 }
 
 TEST_F(KubeletTest, AProbeTellsWhetherItAnswersAndIsRepeatedUntilItDoes) {
