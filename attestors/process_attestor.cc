@@ -73,25 +73,29 @@ class ProcessAttestor : public Attestor {
   void AddNamespaces(Gathering& attempt, const ProcDir& proc) {
     for (size_t i = 0; i < kNamespaces.size(); ++i) {
       const std::string_view kind = kNamespaces[i];
+      const Result<uint64_t> own = OwnNamespace(i);
+      if (own.status().code() == StatusCode::kNotFound) continue;  // the kernel is built without this kind
       const Result<uint64_t> inode = ReadNamespace(proc, kind);
-      if (!inode.ok()) {
-        // ENOENT: the kernel is built without this kind
-        if (inode.status().code() != StatusCode::kNotFound) attempt.AddGap(fmt::format("ns:{}", kind), inode.status());
+      if (!inode.ok()) {  // also where its main thread has ended
+        attempt.AddGap(fmt::format("ns:{}", kind), inode.status());
         continue;
       }
       attempt.Add("ns", fmt::format("{}:{}", kind, *inode));
-      // The node agent never changes its own namespaces.
-      if (!own_namespaces_[i]) {
-        const Result<ProcDir> self = ProcDir::Open(getpid());
-        const Result<uint64_t> own = self.ok() ? ReadNamespace(*self, kind) : Result<uint64_t>(self.status());
-        if (!own.ok()) {
-          attempt.AddGap(fmt::format("ns:{}:host", kind), own.status());
-          continue;
-        }
-        own_namespaces_[i] = *own;
+      if (!own.ok()) {
+        attempt.AddGap(fmt::format("ns:{}:host", kind), own.status());
+      } else if (*inode == *own) {
+        attempt.Add("ns", fmt::format("{}:host", kind));
       }
-      if (*inode == *own_namespaces_[i]) attempt.Add("ns", fmt::format("{}:host", kind));
     }
+  }
+
+  // The node agent never changes its own.
+  Result<uint64_t> OwnNamespace(size_t i) {
+    if (!own_namespaces_[i]) {
+      ASSIGN_OR_RETURN(const ProcDir self, ProcDir::Open(getpid()));
+      ASSIGN_OR_RETURN(own_namespaces_[i], ReadNamespace(self, kNamespaces[i]));
+    }
+    return *own_namespaces_[i];
   }
 
   static Result<uint64_t> ReadNamespace(const ProcDir& proc, std::string_view kind) {
@@ -107,7 +111,7 @@ class ProcessAttestor : public Attestor {
       attempt.AddGap("scope", known);
       return;
     }
-    std::optional<std::string_view> v2_scope, named_scope;
+    std::optional<std::string> v2_scope, named_scope;
     Status scope_unknown;
     for (const CgroupMembership& told : *subject.cgroups()) {
       const CgroupMembership cgroup = (*mounts)->cgroup_tree.FromRoot(told);
