@@ -29,6 +29,13 @@ struct BlockingJobs::State {
   std::unordered_map<Owner, Lane> lanes;
   std::deque<Owner> turns;  // owners with waiting jobs, each once
   int running = 0;
+  int running_of_uids = 0;
+
+  static bool IsUid(Owner owner) { return owner < kUserDatabase; }
+
+  bool HasPlace(Owner owner, const Lane& lane) const {
+    return lane.running < limits.per_owner && (!IsUid(owner) || running_of_uids < limits.of_uids);
+  }
 
   static void Add(const std::shared_ptr<State>& state, std::shared_ptr<Job> job) {
     const Owner owner = job->owner;
@@ -44,11 +51,12 @@ struct BlockingJobs::State {
       const Owner owner = state->turns.front();
       state->turns.pop_front();
       Lane& lane = state->lanes[owner];
-      if (lane.running < state->limits.per_owner) {
+      if (state->HasPlace(owner, lane)) {
         std::shared_ptr<Job> job = std::move(lane.waiting.front());
         lane.waiting.pop_front();
         ++lane.running;
         ++state->running;
+        if (IsUid(owner)) ++state->running_of_uids;
         Start(state, std::move(job));
         looks = state->turns.size() + 2;  // everybody may have another turn
       }
@@ -66,6 +74,7 @@ struct BlockingJobs::State {
 
   static void Finish(const std::shared_ptr<State>& state, Job& job) {
     --state->running;
+    if (IsUid(job.owner)) --state->running_of_uids;
     Lane& lane = state->lanes[job.owner];
     --lane.running;
     if (lane.running == 0 && lane.waiting.empty()) state->lanes.erase(job.owner);
@@ -97,7 +106,7 @@ BlockingLimits DefaultBlockingLimits() {
     if (error == std::errc() && *end == '\0' && value > 0) threads = value;
   }
   const int total = std::max(1, threads - 1);
-  return {total, std::min(2, total)};
+  return {.total = total, .per_owner = std::min(2, total), .of_uids = (total + 1) / 2};
 }
 
 BlockingJobs::Owner BlockingJobs::OfContainer(std::string_view id) {

@@ -54,6 +54,25 @@ TEST_F(BlockingJobsTest, LeavesAThreadOfThePoolFree) {
   EXPECT_TRUE(RunUntil(loop_, [&] { return signed_something; }));
 }
 
+TEST_F(BlockingJobsTest, HoweverManyUidsHangThereArePlacesForWhatBelongsToNone) {
+  BlockingJobs jobs(loop_, {.total = 3, .per_owner = 2, .of_uids = 2});
+  for (BlockingJobs::Owner uid = 1; uid <= 5; ++uid) {
+    tickets_.push_back(jobs.Submit(
+        uid, [gate = gate_] { gate.wait(); }, [this] { ++hung_done_; }));
+  }
+  EXPECT_EQ(jobs.running(), 2);
+  int others = 0;
+  for (const BlockingJobs::Owner owner :
+       {BlockingJobs::kUserDatabase, BlockingJobs::kKubelet, BlockingJobs::OfContainer("ab")}) {
+    tickets_.push_back(jobs.Submit(
+        owner, [] {}, [&] { ++others; }));
+  }
+  ASSERT_TRUE(RunUntil(loop_, [&] { return others == 3; }));
+  LetGo();
+  ASSERT_TRUE(RunUntil(loop_, [&] { return hung_done_ == 5; }));
+  EXPECT_EQ(jobs.running(), 0);
+}
+
 TEST_F(BlockingJobsTest, ADroppedTicketIsNeverAnswered) {
   bool answered = false;
   bool worked = false;
@@ -97,9 +116,11 @@ TEST_F(BlockingJobsTest, MayBeDestroyedWhileJobsRun) {
 TEST(DefaultBlockingLimitsTest, StaysBelowThePoolsSize) {
   setenv("UV_THREADPOOL_SIZE", "16", 1);
   EXPECT_EQ(DefaultBlockingLimits().total, 15);
+  EXPECT_EQ(DefaultBlockingLimits().of_uids, 8);
   setenv("UV_THREADPOOL_SIZE", "1", 1);
   EXPECT_EQ(DefaultBlockingLimits().total, 1);
   EXPECT_EQ(DefaultBlockingLimits().per_owner, 1);
+  EXPECT_EQ(DefaultBlockingLimits().of_uids, 1);
   unsetenv("UV_THREADPOOL_SIZE");
   EXPECT_EQ(DefaultBlockingLimits().total, 3);
 }
