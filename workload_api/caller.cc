@@ -72,6 +72,8 @@ void Caller::LookAgain(Done done) {
 }
 
 void Caller::LookNarrowly(Look look) {
+  look.whole = false;
+  look.latest = std::nullopt;
   look.registry = services_.registry.registry();
   look.wanted = look.registry->wanted();
   Attest(std::move(look));
@@ -79,7 +81,7 @@ void Caller::LookNarrowly(Look look) {
 
 void Caller::Attest(Look look) {
   AttestationScope scope{.wanted = look.wanted, .latest = look.latest};
-  if (look.registry) {
+  if (!look.whole) {
     scope.enough = [registry = look.registry](const Findings& so_far, size_t open) {
       return IsDecided(so_far, open, *registry);
     };
@@ -94,6 +96,7 @@ void Caller::Attest(Look look) {
 
 void Caller::OnFindings(Look look, Result<Findings> findings) {
   const std::unique_ptr<Attestation> finished = std::move(attestation_);
+  if (look.whole) return OnWholeFindings(std::move(look), std::move(findings));
   if (!findings.ok()) {
     if (look.asks == Asks::kAnew || findings.status().code() != StatusCode::kUnavailable)
       services_.access.Deny(NewRecord(), findings.status(), "");
@@ -103,7 +106,7 @@ void Caller::OnFindings(Look look, Result<Findings> findings) {
   wanted_ = look.wanted;
   const std::shared_ptr<const Registry> registry = services_.registry.registry();
   // It may not have been enough for the registry of now.
-  const bool another = look.registry && look.registry != registry;
+  const bool another = look.registry != registry;
   if (!wanted_->Covers(*registry->wanted()) || (another && HasOpenGaps(*findings_)))
     return LookNarrowly(std::move(look));
   Result<Entries> entries = Match(*registry);
@@ -115,21 +118,32 @@ void Caller::OnFindings(Look look, Result<Findings> findings) {
 }
 
 bool Caller::LookWholly(Look& look, const std::shared_ptr<const Registry>& registry) {
-  const ProcessRef& process = *call_.connection()->peer.process;
-  if (wanted_->Covers(*WantedKinds::All())) {
-    if (look.narrow != nullptr) services_.denials.Keep(process, look.narrow, findings_, registry);
-    return false;
-  }
-  if (auto known = services_.denials.Find(process, *findings_, registry)) {
+  if (wanted_->Covers(*WantedKinds::All())) return false;
+  if (auto known = services_.denials.Find(*call_.connection()->peer.process, *findings_, registry)) {
     findings_ = std::move(known);
     return false;
   }
-  look.narrow = findings_;
-  look.registry = nullptr;
+  look.whole = true;
+  look.registry = registry;
   look.wanted = WantedKinds::All();
   look.latest = services_.clock.MonoNow() + kLongestWholeLook;
   Attest(std::move(look));
   return true;
+}
+
+// The first look has decided; what this one could not find out, in its shorter time, changes nothing.
+void Caller::OnWholeFindings(Look look, Result<Findings> findings) {
+  const std::shared_ptr<const Registry> registry = services_.registry.registry();
+  if (look.registry != registry) return LookNarrowly(std::move(look));
+  const Status denied = Match(*registry).status();
+  if (findings.ok()) {
+    auto whole = std::make_shared<const Findings>(*std::move(findings));
+    services_.denials.Keep(*call_.connection()->peer.process, findings_, whole, registry);
+    findings_ = std::move(whole);
+    wanted_ = look.wanted;
+  }
+  RecordDenial(denied);
+  std::move(look.done)(denied);
 }
 
 Result<Entries> Caller::Admit(Result<Entries> entries, const Look& look) {

@@ -70,8 +70,8 @@ class Caller {
     Done done;
     WantedKindsPtr wanted{};
     std::optional<Deadline> latest{};            // of a whole look
-    std::shared_ptr<const Registry> registry{};  // by which it was enough; none: a whole look
-    std::shared_ptr<const Findings> narrow{};    // of the first look, in the second one at a caller that is denied
+    std::shared_ptr<const Registry> registry{};  // by which it is enough, or that has denied before a whole look
+    bool whole = false;                          // the second look at a caller that is denied, for the record
   };
 
   void LookNarrowly(Look look);
@@ -79,6 +79,7 @@ class Caller {
   void OnFindings(Look look, Result<Findings> findings);
   // Looks a second time, or remembers what that would find; false: there is nothing more to look at.
   bool LookWholly(Look& look, const std::shared_ptr<const Registry>& registry);
+  void OnWholeFindings(Look look, Result<Findings> findings);
   Result<Entries> Admit(Result<Entries> entries, const Look& look);
   Result<Entries> Match(const Registry& registry);
 

@@ -1,6 +1,9 @@
 #include "workload_api/denial_memory.h"
 
 #include <algorithm>
+#include <iterator>
+#include <string>
+#include <utility>
 
 namespace lanyard {
 namespace {
@@ -12,6 +15,19 @@ bool SameFindings(const Findings& a, const Findings& b) {
   return a.selectors == b.selectors &&
          std::equal(a.gaps.begin(), a.gaps.end(), b.gaps.begin(), b.gaps.end(),
                     [](const Gap& one, const Gap& other) { return one.prefix == other.prefix; });
+}
+
+// As records show it. The same when there is nothing to hide.
+DenialMemory::FindingsPtr AsShown(DenialMemory::FindingsPtr findings) {
+  std::shared_ptr<Findings> shown;
+  for (size_t i = 0; i < findings->selectors.size(); ++i) {
+    const Selector& selector = findings->selectors[i];
+    const std::string text = Shown(selector);
+    if (text == selector.str()) continue;
+    if (shown == nullptr) shown = std::make_shared<Findings>(*findings);
+    shown->selectors[i].value = text.substr(selector.type.size() + 1);
+  }
+  return shown == nullptr ? std::move(findings) : std::move(shown);
 }
 
 }  // namespace
@@ -30,15 +46,23 @@ DenialMemory::FindingsPtr DenialMemory::Find(const ProcessRef& process, const Fi
 void DenialMemory::Keep(const ProcessRef& process, FindingsPtr narrow, FindingsPtr whole,
                         const std::shared_ptr<const Registry>& registry) {
   const Key key{process.pid(), process.start_time()};
-  if (const auto known = by_key_.find(key); known != by_key_.end()) {
-    denials_.erase(known->second);
-    by_key_.erase(known);
-  }
-  denials_.push_front({key, clock_.MonoNow(), registry, std::move(narrow), std::move(whole)});
+  if (const auto known = by_key_.find(key); known != by_key_.end()) Drop(known->second);
+  denials_.push_front({key, clock_.MonoNow(), registry, std::move(narrow), AsShown(std::move(whole))});
   by_key_[key] = denials_.begin();
-  if (denials_.size() <= kMost) return;
-  by_key_.erase(denials_.back().key);
-  denials_.pop_back();
+  if (denials_.size() > kMost) Drop(std::prev(denials_.end()));
+  if (denials_.size() == 1) WatchOldest();
+}
+
+void DenialMemory::Drop(std::list<Denial>::iterator denial) {
+  by_key_.erase(denial->key);
+  denials_.erase(denial);
+}
+
+void DenialMemory::WatchOldest() {
+  alarm_ = clock_.CallAt(denials_.back().looked + kKeep, [this] {
+    while (!denials_.empty() && clock_.MonoNow() - denials_.back().looked >= kKeep) Drop(std::prev(denials_.end()));
+    if (!denials_.empty()) WatchOldest();
+  });
 }
 
 }  // namespace lanyard

@@ -3,6 +3,7 @@
 // The record of a denial says everything that was found, for which a caller is looked at a second time, wholly. A
 // process that asks again and again would make the agent do so each time. So what was found is kept for a few seconds:
 // as long as the same process shows the same facts to the same registry, its denial is the same and is only counted.
+// Values of environment variables are not kept beyond what the registry names.
 //
 // Bounded: the latest 256 processes. Thread: loop.
 #pragma once
@@ -47,9 +48,13 @@ class DenialMemory {
     FindingsPtr whole;
   };
 
+  void Drop(std::list<Denial>::iterator denial);
+  void WatchOldest();
+
   Clock& clock_;
   std::list<Denial> denials_;  // the latest first
   std::map<Key, std::list<Denial>::iterator> by_key_;
+  std::unique_ptr<Clock::Alarm> alarm_;
 };
 
 }  // namespace lanyard

@@ -72,6 +72,22 @@ TEST_F(DenialTest, WhatWasRememberedNeverGrants) {
   EXPECT_EQ(Ask(), 2);
 }
 
+TEST_F(DenialTest, WhatIsRememberedHasNoValueOfAVariableAndIsForgottenWithoutAnotherDenial) {
+  DenialMemory memory(clock_);
+  const ProcessRef process(1, UniqueFd(), 1, PidfdSource::kOpen);
+  auto whole = std::make_shared<Findings>();
+  whole->selectors = {{"docker", "env:TOKEN=hunter2"}, {"docker", "label:a:b"}};
+  memory.Keep(process, std::make_shared<const Findings>(), whole, registry_->registry());
+  const auto kept = memory.Find(process, Findings(), registry_->registry());
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(kept->selectors[0].str(), Shown(whole->selectors[0]));
+  EXPECT_EQ(kept->selectors[0].value.find("hunter2"), std::string::npos);
+  EXPECT_EQ(Shown(kept->selectors[0]), Shown(whole->selectors[0]));
+  EXPECT_EQ(kept->selectors[1], whole->selectors[1]);
+  clock_.Advance(seconds(10));
+  EXPECT_EQ(memory.size(), 0u);
+}
+
 TEST_F(DenialTest, ManyProcessesCannotMakeItGrow) {
   DenialMemory memory(clock_);
   const auto findings = std::make_shared<const Findings>();

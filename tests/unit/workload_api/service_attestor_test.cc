@@ -15,6 +15,21 @@ class SilentService : public Attestor {
   }
 };
 
+// Of one that knows nothing about anybody, and says so once only.
+class TiredService : public SilentService {
+ public:
+  explicit TiredService(EventLoop& loop) : loop_(loop) {}
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline, Done done) override {
+    if (asked_++ > 0) return SilentService::Attest(std::move(subject), deadline, std::move(done));
+    loop_.Post([done = std::move(done)]() mutable { std::move(done)(Findings()); });
+    return std::make_unique<Attempt>();
+  }
+
+ private:
+  EventLoop& loop_;
+  int asked_ = 0;
+};
+
 constexpr char kEntries[] = R"(entries:
   - {spiffe_id: "spiffe://example.org/bot", selectors: ["unix:uid:1000"]}
   - {spiffe_id: "spiffe://example.org/contained", selectors: ["unix:uid:2000", "process:scope:x.scope"]}
@@ -23,10 +38,12 @@ constexpr char kEntries[] = R"(entries:
 
 class ServiceAttestorTest : public WorkloadServiceTest {
  protected:
-  ServiceAttestorTest() {
+  ServiceAttestorTest() { AskBeside(std::make_unique<SilentService>()); }
+
+  void AskBeside(std::unique_ptr<Attestor> service) {
     std::vector<std::unique_ptr<Attestor>> attestors;
     attestors.push_back(std::make_unique<TestAttestor>(loop_, selector_, more_selectors_, attestor_broken_, looks_));
-    attestors.push_back(std::make_unique<SilentService>());
+    attestors.push_back(std::move(service));
     const auto before = std::exchange(attestors_, std::make_unique<AttestorSet>(loop_, clock_, std::move(attestors)));
     BindCrls();  // new services; those of before still refer to the set of before
     SetRegistry(kEntries);
@@ -52,6 +69,17 @@ TEST_F(ServiceAttestorTest, ACallerWhoseEntryNeedsASilentServiceIsToldSoAfterThe
   ASSERT_TRUE(status);
   EXPECT_EQ(status->code(), StatusCode::kUnavailable);
   EXPECT_NE(Message(*status).find("process"), std::string_view::npos) << *status;
+}
+
+TEST_F(ServiceAttestorTest, ADenialStaysOneWhenTheLookForItsRecordFindsOutLess) {
+  AskBeside(std::make_unique<TiredService>(loop_));
+  selector_ = "unix:uid:2000";
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);
+  EXPECT_FALSE(stream->call.status);
+  const auto status = StatusAfter(*stream, milliseconds(500));
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->code(), StatusCode::kPermissionDenied) << *status;
 }
 
 TEST_F(ServiceAttestorTest, ADenialWaitsLittleForWhatOnlyItsRecordSaysAndTheRecordSaysWhatWasNearlyEarned) {
