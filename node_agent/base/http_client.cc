@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <list>
 #include <utility>
 
 #include "node_agent/base/curl_fault.h"
@@ -25,6 +26,9 @@ struct HttpClient::State {
   const Result<const CurlLibrary*> library;
   std::unique_ptr<CurlMulti> multi;  // none without the library
   size_t last_body = 0;              // the length of the last answer's
+  unsigned reading = 0;              // reads of certificate files under way, also for requests that are over
+  std::list<Transfer*> to_read;      // whose turn to read has not come
+  std::shared_ptr<int> alive = std::make_shared<int>(0);
 };
 
 // One request, from Get to its answer.
@@ -45,13 +49,7 @@ class HttpClient::Transfer : public Request {
       if (Status wrong = Begin(); !wrong.ok()) FinishLater(std::move(wrong));
       return;
     }
-    state_.loop.ComputeInPool([settings = *TlsOf(server)] { return ReadTlsFiles(settings); },
-                              [this, alive = std::weak_ptr<int>(alive_)](Result<TlsFiles> files) {
-                                if (alive.expired() || done_ == nullptr) return;
-                                if (!files.ok()) return Finish(files.status());
-                                files_ = *std::move(files);
-                                if (const Status wrong = Begin(); !wrong.ok()) Finish(wrong);
-                              });
+    ReadFiles();
   }
 
   void OnComplete(CURLcode code) {
@@ -83,6 +81,27 @@ class HttpClient::Transfer : public Request {
     authorization_.append(kHeader).append(token);
     header_.data = authorization_.data();
     return OkStatus();
+  }
+
+  // No more at a time than there are connections: reads that hang must not fill the pool.
+  void ReadFiles() {
+    if (state_.reading == state_.options.connections) return state_.to_read.push_back(this);
+    ++state_.reading;
+    state_.loop.ComputeInPool([settings = *TlsOf(state_.options.server)] { return ReadTlsFiles(settings); },
+                              [this, state = &state_, client = std::weak_ptr<int>(state_.alive),
+                               alive = std::weak_ptr<int>(alive_)](Result<TlsFiles> files) {
+                                if (client.expired()) return;
+                                --state->reading;
+                                if (!state->to_read.empty()) {
+                                  Transfer* next = state->to_read.front();
+                                  state->to_read.pop_front();
+                                  next->ReadFiles();
+                                }
+                                if (alive.expired() || done_ == nullptr) return;
+                                if (!files.ok()) return Finish(files.status());
+                                files_ = *std::move(files);
+                                if (const Status wrong = Begin(); !wrong.ok()) Finish(wrong);
+                              });
   }
 
   // Hands the request to libcurl.
@@ -227,6 +246,7 @@ class HttpClient::Transfer : public Request {
 
   // A transfer that is not complete takes its connection with it.
   void Leave() {
+    state_.to_read.remove(this);
     if (easy_ == nullptr) return;
     if (added_) state_.multi->Remove(easy_);
     state_.curl().easy_cleanup(std::exchange(easy_, nullptr));

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <netdb.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 
@@ -73,6 +74,21 @@ TEST_F(HttpsClientTest, UsesAConnectionAgainAndReplacesOneThatWasClosed) {
   EXPECT_EQ(Answer()->body, "pods") << "the server hung up on the request, which nobody has answered";
   EXPECT_EQ(server_->connections(), 2);
   EXPECT_EQ(server_->requests().size(), 4);
+}
+
+TEST_F(HttpsClientTest, AnswersAllOfMoreRequestsThanItHasConnectionsAndForgetsThoseThatWereDestroyed) {
+  Serve(HttpOk("pods"));
+  Connect(TcpServer{.tls = Tls()}, {.connections = 2});
+  std::vector<std::unique_ptr<Asked>> all;
+  for (int i = 0; i < 8; ++i) all.push_back(Ask());
+  all[5]->request.reset();  // its turn to read its files has not come
+  const auto answered = [&] {
+    return std::count_if(all.begin(), all.end(), [](auto& one) { return one->answer.has_value(); });
+  };
+  ASSERT_TRUE(RunUntil(loop_, [&] { return answered() == 7; }));
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(all[i]->answer.has_value() && all[i]->answer->ok(), i != 5) << i;
+  EXPECT_LE(server_->connections(), 2);
+  EXPECT_EQ(server_->requests().size(), 7);
 }
 
 TEST_F(HttpsClientTest, TakesLongAnswersAndNoneBeyondTheLimit) {
