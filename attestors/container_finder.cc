@@ -4,8 +4,12 @@
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "attestors/cgroup_trust.h"
 #include "node_agent/base/file.h"
@@ -13,6 +17,7 @@
 namespace lanyard {
 namespace {
 
+constexpr size_t kMaxCgroups = size_t{64} * 1024;
 constexpr size_t kMaxMountInfo = size_t{1024} * 1024;  // containers have dozens of mounts, nodes thousands
 
 // Does what `cgroup` is called count?
@@ -23,6 +28,26 @@ Result<bool> Counts(const CgroupMembership& cgroup, const ContainerName& name, c
   ASSIGN_OR_RETURN(const CgroupTrust trust, CheckCgroupTrust(cgroup, caller, mounts));
   if (trust == CgroupTrust::kCallerCouldWriteIt) return false;
   return NamedByRoot(cgroup, std::string_view(cgroup.path).substr(0, name.name_end), mounts);
+}
+
+bool IsWithin(std::string_view path, std::string_view directory) {
+  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
+}
+
+// What runs in a container is that container's own affair, names and all, but where the node agent runs in it as well
+// (Kubernetes in Docker): then it is what the node is to others.
+Status CheckNamedOutside(const CgroupMembership& cgroup, const ContainerName& name, const MountTable& mounts) {
+  if (name.outer_end == 0) return OkStatus();
+  ASSIGN_OR_RETURN(const ProcDir self, ProcDir::Open(getpid()));
+  ASSIGN_OR_RETURN(const std::string text, self.Read("cgroup", kMaxCgroups));
+  ASSIGN_OR_RETURN(const std::vector<CgroupMembership> own, ParseCgroups(text));
+  for (const CgroupMembership& told : own) {
+    if (told.controllers != cgroup.controllers) continue;
+    const std::string_view outer = std::string_view(cgroup.path).substr(0, name.outer_end);
+    if (IsWithin(mounts.cgroup_tree.FromRoot(told).path, outer)) return OkStatus();
+  }
+  return Error(StatusCode::kFailedPrecondition,
+               "cgroup {} lies within that of another container, which may have named it", cgroup.path);
 }
 
 // What several hierarchies say together.
@@ -38,6 +63,7 @@ class Verdict {
     if (!counts.ok()) {
       undecided_.emplace_back(std::move(name), counts.status());
     } else if (*counts) {
+      if (Status outside = CheckNamedOutside(cgroup, name, mounts); !outside.ok() && failed_.ok()) failed_ = outside;
       if (Status merged = MergeContainerName(found_, std::move(name)); !merged.ok() && failed_.ok()) failed_ = merged;
     }
   }
@@ -114,9 +140,10 @@ Result<ContainerName> FindInMounts(const Subject& subject, const MountTable& mou
   ASSIGN_OR_RETURN(const uint64_t mount_namespace, ParseNamespaceLink("mnt", link));
   std::vector<Mount> read;
   if (mount_namespace != mounts.own_mount_namespace) {
+    // First the list, then whose it is: a process can go from a namespace of root's to one of its own, not back.
+    ASSIGN_OR_RETURN(read, ReadMounts(process));
     ASSIGN_OR_RETURN(const bool only_root, OnlyRootMounts(process, mounts));
     if (!only_root) return ContainerName();
-    ASSIGN_OR_RETURN(read, ReadMounts(process));
   }
   Verdict verdict;
   for (const Mount& mount : mount_namespace == mounts.own_mount_namespace ? mounts.cgroups : read) {

@@ -85,8 +85,10 @@ ContainerName LocateContainer(std::string_view cgroup_path) {
   name.container_id = segment.substr(id->begin, id->end - id->begin);
   name.cgroup_path = cgroup_path;
   name.name_end = static_cast<size_t>(segment.data() + segment.size() - cgroup_path.data());
-  for (std::string_view above = rest; !above.empty() && !name.nested;)
-    name.nested = FindContainerId(TakeLast(above)).has_value();
+  for (std::string_view above = rest; !above.empty() && name.outer_end == 0;) {
+    const std::string_view outer = TakeLast(above);
+    if (FindContainerId(outer)) name.outer_end = static_cast<size_t>(outer.data() + outer.size() - cgroup_path.data());
+  }
   // The pod stands to the left of the id, in the same segment (CRI-O's "…podUID.slice:cri-containerd:ID") or before.
   segment = id->begin > 0 ? segment.substr(0, id->begin) : TakeLast(rest);
   while (!segment.empty() && (name.pod_uid = FindPodUid(segment)).empty()) segment = TakeLast(rest);

@@ -24,8 +24,8 @@ struct ContainerName {
 
   // The part of `cgroup_path` up to and with the directory that bears the id.
   size_t name_end = 0;
-  // It lies within the cgroup of another container, which may have named it.
-  bool nested = false;
+  // The same of the nearest container above it, which may have named it; 0: there is none.
+  size_t outer_end = 0;
 
   bool found() const { return !container_id.empty(); }
 };

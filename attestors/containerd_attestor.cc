@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-#include "attestors/container_cache.h"
+#include "attestors/answer_cache.h"
 #include "attestors/container_finder.h"
 #include "attestors/container_selectors.h"
 #include "attestors/cri_answer.h"
@@ -19,8 +19,8 @@ constexpr std::chrono::milliseconds kLookAgain{50};
 
 // No value: the runtime does not know the container.
 using Known = std::optional<CriContainer>;
-using Containers = ContainerCache<Known>;
-using ImageDigests = ContainerCache<std::string>;
+using Containers = AnswerCache<Known>;
+using ImageDigests = AnswerCache<std::string>;
 
 // Which container, and in which detail: the key of what is kept.
 struct ContainerKey {
@@ -123,12 +123,12 @@ class ContainerdAttestor : public Attestor {
         limit_(options.timeout),
         client_(tools.loop, clock, options.socket),
         containers_(clock,
-                    [this](const std::string& key, Deadline deadline, Containers::Found found) {
+                    [this](const std::string& key, Containers::Found found) {
                       return std::make_shared<ContainerLookup>(client_, tools_.jobs, clock_, ContainerKey(key),
-                                                               deadline, std::move(found));
+                                                               clock_.MonoNow() + limit_, std::move(found));
                     }),
-        digests_(clock, [this](const std::string& image, Deadline deadline, ImageDigests::Found found) {
-          return AskForImage(image, deadline, std::move(found));
+        digests_(clock, [this](const std::string& image, ImageDigests::Found found) {
+          return AskForImage(image, std::move(found));
         }) {}
 
   std::string_view type() const override { return kType; }
@@ -139,11 +139,12 @@ class ContainerdAttestor : public Attestor {
  private:
   class Asking;
 
-  std::shared_ptr<void> AskForImage(const std::string& image, Deadline deadline, ImageDigests::Found found) {
+  std::shared_ptr<void> AskForImage(const std::string& image, ImageDigests::Found found) {
     cri::ImageStatusRequest request;
     request.mutable_image()->set_image(image);
     return client_.ImageStatus(
-        std::move(request), deadline, [found = std::move(found)](Result<cri::ImageStatusResponse> answer) mutable {
+        std::move(request), clock_.MonoNow() + limit_,
+        [found = std::move(found)](Result<cri::ImageStatusResponse> answer) mutable {
           std::move(found)(answer.ok() ? ReadCriImageDigest(*answer) : Result<std::string>(answer.status()));
         });
   }
@@ -159,8 +160,8 @@ class ContainerdAttestor : public Attestor {
 // The container first, then its image.
 class ContainerdAttestor::Asking : public Attempt {
  public:
-  Asking(ContainerdAttestor& attestor, std::shared_ptr<const Subject> subject, Deadline deadline, Done done)
-      : attestor_(attestor), subject_(std::move(subject)), deadline_(deadline), done_(std::move(done)) {}
+  Asking(ContainerdAttestor& attestor, std::shared_ptr<const Subject> subject, Done done)
+      : attestor_(attestor), subject_(std::move(subject)), done_(std::move(done)) {}
 
   void Start() {
     const Result<ContainerName>& name = FindContainer(*subject_, attestor_.tools_.mounts);
@@ -169,7 +170,7 @@ class ContainerdAttestor::Asking : public Attempt {
     const std::string key =
         ContainerKey::Make(name->container_id, Wants("env") ? CriDetail::kVerbose : CriDetail::kPlain);
     if (const auto kept = attestor_.containers_.Cached(key)) return OnContainer(kept);
-    container_ = attestor_.containers_.Find(key, deadline_, [this](Result<Containers::FactsPtr> answer) {
+    container_ = attestor_.containers_.Find(key, [this](Result<Containers::FactsPtr> answer) {
       if (answer.ok()) {
         OnContainer(*answer);
       } else {
@@ -209,7 +210,7 @@ class ContainerdAttestor::Asking : public Attempt {
       return FinishLater(OkStatus());
     }
     if (const auto kept = attestor_.digests_.Cached(container.image_ref)) return OnDigest(*kept);
-    image_ = attestor_.digests_.Find(container.image_ref, deadline_, [this](Result<ImageDigests::FactsPtr> digest) {
+    image_ = attestor_.digests_.Find(container.image_ref, [this](Result<ImageDigests::FactsPtr> digest) {
       if (digest.ok()) return OnDigest(**digest);
       selectors_.AddGap("image_config_digest", digest.status());
       FinishLater(OkStatus());
@@ -231,7 +232,6 @@ class ContainerdAttestor::Asking : public Attempt {
 
   ContainerdAttestor& attestor_;
   const std::shared_ptr<const Subject> subject_;
-  const Deadline deadline_;
   Done done_;
   Findings findings_;
   ContainerSelectors selectors_{kType, findings_};
@@ -240,9 +240,9 @@ class ContainerdAttestor::Asking : public Attempt {
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
-std::unique_ptr<Attestor::Attempt> ContainerdAttestor::Attest(std::shared_ptr<const Subject> subject, Deadline deadline,
-                                                              Done done) {
-  auto attempt = std::make_unique<Asking>(*this, std::move(subject), deadline, std::move(done));
+std::unique_ptr<Attestor::Attempt> ContainerdAttestor::Attest(std::shared_ptr<const Subject> subject,
+                                                              Deadline /*deadline*/, Done done) {
+  auto attempt = std::make_unique<Asking>(*this, std::move(subject), std::move(done));
   attempt->Start();
   return attempt;
 }

@@ -37,11 +37,11 @@ class Inspecting : public Attestor::Attempt {
   Inspecting(std::shared_ptr<const Subject> subject, EventLoop& loop, Attestor::Done done)
       : subject_(std::move(subject)), loop_(loop), done_(std::move(done)) {}
 
-  void Ask(DockerEngine& engine, const std::string& container_id, Deadline deadline) {
+  void Ask(DockerEngine& engine, const std::string& container_id) {
     const auto env = subject_->wanted().Has(kType, "env") ? DockerEngine::Env::kWanted : DockerEngine::Env::kNotWanted;
     if (auto known = engine.Cached(container_id, env)) return FinishLater(std::move(known));
     late_ = engine.Late(container_id);
-    ticket_ = engine.Find(container_id, env, deadline, [this](const Answer& answer) { Finish(answer); });
+    ticket_ = engine.Find(container_id, env, [this](const Answer& answer) { Finish(answer); });
   }
 
   void FinishLater(Answer answer) {
@@ -75,27 +75,25 @@ class DockerAttestor : public Attestor {
   DockerAttestor(const DockerOptions& options, HostTools& tools, Clock& clock)
       : limit_(options.timeout),
         tools_(tools),
-        docker_({"Docker", options.socket, {options.socket, options.podman_socket}}, tools, clock),
-        podman_({"podman's system service", options.podman_socket, {options.socket, options.podman_socket}}, tools,
-                clock) {}
+        docker_({"Docker", options.socket, options.timeout, {options.socket, options.podman_socket}}, tools, clock),
+        podman_({"podman's system service",
+                 options.podman_socket,
+                 options.timeout,
+                 {options.socket, options.podman_socket}},
+                tools, clock) {}
 
   std::string_view type() const override { return kType; }
   std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
 
-  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline deadline, Done done) override {
+  std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
     const Result<ContainerName> name = FindContainer(*subject, tools_.mounts);
     auto attempt = std::make_unique<Inspecting>(std::move(subject), tools_.loop, std::move(done));
     if (!name.ok()) {
       attempt->FinishLater(name.status());
     } else if (!name->found()) {
       attempt->FinishLater(std::make_shared<const DockerEngine::Facts>());
-    } else if (name->nested) {
-      // What runs in a container is the container's own affair: the engine did not make it, or should not have.
-      attempt->FinishLater(Error(StatusCode::kFailedPrecondition,
-                                 "cgroup {} lies within that of another container, which may have named it",
-                                 name->cgroup_path));
     } else {
-      attempt->Ask(IsPodmans(*name) ? podman_ : docker_, name->container_id, deadline);
+      attempt->Ask(IsPodmans(*name) ? podman_ : docker_, name->container_id);
     }
     return attempt;
   }

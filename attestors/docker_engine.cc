@@ -25,8 +25,12 @@ Status About(const std::string& id, const Status& why) {
 // One lookup, in the hands of the cache.
 class DockerEngine::Inspection {
  public:
-  Inspection(DockerEngine& engine, std::string id, Env env, Deadline deadline, Cache::Found found)
-      : engine_(engine), id_(std::move(id)), env_(env), deadline_(deadline), found_(std::move(found)) {}
+  Inspection(DockerEngine& engine, std::string id, Env env, Cache::Found found)
+      : engine_(engine),
+        id_(std::move(id)),
+        env_(env),
+        deadline_(engine.clock_.MonoNow() + engine.options_.timeout),
+        found_(std::move(found)) {}
 
   void Ask() {
     request_ = engine_.http_.Get(fmt::format("/containers/{}/json", id_), deadline_,
@@ -115,8 +119,8 @@ DockerEngine::DockerEngine(Options options, HostTools& tools, Clock& clock)
       without_env_(clock, Inspect(Env::kNotWanted)) {}
 
 DockerEngine::Cache::LookUp DockerEngine::Inspect(Env env) {
-  return [this, env](const std::string& id, Deadline deadline, Cache::Found found) -> std::shared_ptr<void> {
-    auto inspection = std::make_shared<Inspection>(*this, id, env, deadline, std::move(found));
+  return [this, env](const std::string& id, Cache::Found found) -> std::shared_ptr<void> {
+    auto inspection = std::make_shared<Inspection>(*this, id, env, std::move(found));
     inspection->Ask();
     return inspection;
   };
@@ -127,9 +131,8 @@ DockerEngine::Cache::FactsPtr DockerEngine::Cached(const std::string& id, Env en
   return facts == nullptr && env == Env::kNotWanted ? without_env_.Cached(id) : facts;
 }
 
-std::unique_ptr<DockerEngine::Cache::Ticket> DockerEngine::Find(const std::string& id, Env env, Deadline deadline,
-                                                                Cache::Done done) {
-  return (env == Env::kWanted ? with_env_ : without_env_).Find(id, deadline, std::move(done));
+std::unique_ptr<DockerEngine::Cache::Ticket> DockerEngine::Find(const std::string& id, Env env, Cache::Done done) {
+  return (env == Env::kWanted ? with_env_ : without_env_).Find(id, std::move(done));
 }
 
 Status DockerEngine::Late(const std::string& id) const {

@@ -1,7 +1,7 @@
 // One container engine on this machine, asked about containers over its Docker API: Docker's, or podman's system
 // socket.
 //
-// What it has said is kept for a few seconds (container_cache.h), also that it has no such container: labels,
+// What it has said is kept for a few seconds (answer_cache.h), also that it has no such container: labels,
 // variables, image and mounts are fixed when a container is made (podman 5 may change variables, for its next start).
 // Variables, which hold passwords, are kept only where they are wanted.
 //
@@ -18,12 +18,13 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "attestors/container_cache.h"
+#include "attestors/answer_cache.h"
 #include "attestors/docker_answer.h"
 #include "attestors/host_tools.h"
 #include "node_agent/base/clock.h"
@@ -37,19 +38,19 @@ class DockerEngine {
   struct Options {
     std::string name;                            // for messages: "Docker"
     std::string socket;                          // where it is asked
+    std::chrono::milliseconds timeout;           // of one lookup
     std::vector<std::string> dangerous_sockets;  // no container may have one of these
   };
   // No value: the engine has no such container.
   using Facts = std::optional<DockerContainer>;
-  using Cache = ContainerCache<Facts>;
+  using Cache = AnswerCache<Facts>;
   enum class Env { kWanted, kNotWanted };
 
   DockerEngine(Options options, HostTools& tools, Clock& clock);
 
   // `id` is 64 hexadecimal digits. As for the cache; errors say what was asked of whom, and what to do.
   Cache::FactsPtr Cached(const std::string& id, Env env) const;
-  [[nodiscard]] std::unique_ptr<Cache::Ticket> Find(const std::string& id, Env env, Deadline deadline,
-                                                    Cache::Done done);
+  [[nodiscard]] std::unique_ptr<Cache::Ticket> Find(const std::string& id, Env env, Cache::Done done);
   // What to say when its answer is not waited for any longer.
   Status Late(const std::string& id) const;
 

@@ -9,7 +9,7 @@ from engines import Docker
 from node import eventually
 
 CONTAINER = ('/container', ['docker:label:role:bench'], None)
-KEPT = 5  # seconds that our agent keeps what it was told (attestors/container_cache.h)
+KEPT = 5  # seconds that our agent keeps what it was told (attestors/answer_cache.h)
 
 
 class DockerBench(Bench):

@@ -22,6 +22,31 @@ void MountInNamespace(const std::string& cgroup) {
   if (mount(cgroup.c_str(), "/mnt", nullptr, MS_BIND, nullptr) != 0) _exit(76);
 }
 
+// Runs `look` as a node agent would that runs in the cgroup `own` with a cgroup namespace of its own, and returns what
+// it says.
+std::string FromContainer(const TestCgroup& own, const std::string& below, const std::function<std::string()>& look) {
+  int answer[2];
+  if (pipe2(answer, O_CLOEXEC) != 0) std::abort();
+  TestProcess agent([] {},
+                    [&] {
+                      const bool apart = unshare(CLONE_NEWCGROUP | CLONE_NEWNS) == 0 &&
+                                         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                                         (own.v2() ? mount("none", "/mnt", "cgroup2", 0, nullptr)
+                                                   : mount("none", "/mnt", "cgroup", 0, "pids")) == 0;
+                      const std::string text = apart ? look() : "cannot make the namespaces";
+                      if (write(answer[1], text.data(), text.size()) < 0) _exit(77);
+                      _exit(0);
+                    });
+  own.Put(agent.pid(), below);
+  agent.Continue();
+  close(answer[1]);
+  std::string text(4096, '\0');
+  const ssize_t got = read(answer[0], text.data(), text.size());
+  close(answer[0]);
+  text.resize(got > 0 ? static_cast<size_t>(got) : 0);
+  return text;
+}
+
 class ContainerFinderTest : public testing::TestWithParam<Hierarchy> {
  protected:
   void SetUp() override {
@@ -96,6 +121,43 @@ TEST_P(ContainerFinderTest, CgroupsThatAContainerMadeBelowItsOwnChangeNothing) {
   EXPECT_EQ(found->container_id, Id('4'));
 }
 
+// Where user namespaces are allowed, root of a container may write what is root's below its own cgroup, without any
+// privilege on the node.
+TEST_P(ContainerFinderTest, ANameBelowAnotherContainersCgroupIsAnError) {
+  TestCgroup outer("docker-" + Id('d') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(outer);
+  const std::string below = "/" + Id('e');
+  outer.Make(below);
+  TestProcess root([] {}), user([] { Become(kNobody); });
+  outer.Put(root.pid(), below);
+  outer.Put(user.pid(), below);
+  for (const auto& peer : {root.Peer(0), user.Peer(kNobody)}) {
+    const auto found = Find(peer);
+    EXPECT_EQ(found.status().code(), StatusCode::kFailedPrecondition);
+    EXPECT_NE(Message(found.status()).find("lies within that of another container"), std::string_view::npos)
+        << found.status();
+  }
+}
+
+TEST_P(ContainerFinderTest, ANameBelowTheContainerThatTheNodeAgentRunsInCounts) {
+  TestCgroup node("docker-" + Id('f') + ".scope", GetParam());
+  LANYARD_NEEDS_CGROUP(node);
+  node.Make("/agent");
+  node.Make("/pods");
+  node.Make("/pods/" + Id('1'));
+  node.Make("/pods/" + Id('1') + "/" + Id('2'));
+  TestProcess pod([] { Become(kNobody); }), thief([] {});
+  node.Put(pod.pid(), "/pods/" + Id('1'));
+  node.Put(thief.pid(), "/pods/" + Id('1') + "/" + Id('2'));
+  const auto peer = pod.Peer(kNobody), other = thief.Peer(0);
+  const auto look = [&] {
+    const auto found = Find(peer), forged = Find(other);
+    return fmt::format("{}, {}", found.ok() ? found->container_id : std::string(Message(found.status())),
+                       forged.ok() ? forged->container_id : "refused");
+  };
+  EXPECT_EQ(FromContainer(node, "/agent", look), Id('1') + ", refused");
+}
+
 // Any user can do this, where user namespaces are allowed: /proc/PID/mountinfo then names the container.
 TEST_P(ContainerFinderTest, AContainersCgroupMountedInANamespaceOfTheCallersOwnNamesNone) {
   TestCgroup docker("docker-" + Id('5') + ".scope", GetParam());
@@ -135,31 +197,6 @@ TEST_P(ContainerFinderTest, TwoContainersInOneCallersCgroupsAreAnError) {
   two.Put(process.pid());
   const auto found = Find(process.Peer(kNobody));
   EXPECT_EQ(found.status().code(), StatusCode::kFailedPrecondition) << found.status();
-}
-
-// Runs `look` as a node agent would that runs in the cgroup `own` with a cgroup namespace of its own, and returns what
-// it says.
-std::string FromContainer(const TestCgroup& own, const std::string& below, const std::function<std::string()>& look) {
-  int answer[2];
-  if (pipe2(answer, O_CLOEXEC) != 0) std::abort();
-  TestProcess agent([] {},
-                    [&] {
-                      const bool apart = unshare(CLONE_NEWCGROUP | CLONE_NEWNS) == 0 &&
-                                         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-                                         (own.v2() ? mount("none", "/mnt", "cgroup2", 0, nullptr)
-                                                   : mount("none", "/mnt", "cgroup", 0, "pids")) == 0;
-                      const std::string text = apart ? look() : "cannot make the namespaces";
-                      if (write(answer[1], text.data(), text.size()) < 0) _exit(77);
-                      _exit(0);
-                    });
-  own.Put(agent.pid(), below);
-  agent.Continue();
-  close(answer[1]);
-  std::string text(4096, '\0');
-  const ssize_t got = read(answer[0], text.data(), text.size());
-  close(answer[0]);
-  text.resize(got > 0 ? static_cast<size_t>(got) : 0);
-  return text;
 }
 
 TEST_P(ContainerFinderTest, WhereNamesAreHiddenACgroupThatRootMountedNamesTheContainer) {

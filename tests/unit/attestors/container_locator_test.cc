@@ -82,9 +82,11 @@ TEST(ContainerLocatorTest, TheNameEndsWithTheDirectoryThatBearsTheId) {
 }
 
 TEST(ContainerLocatorTest, ANameWithinAnotherContainersCgroupIsNested) {
-  EXPECT_TRUE(LocateContainer("/docker/" + kOther + "/docker-" + kC64 + ".scope").nested);
-  EXPECT_TRUE(LocateContainer("/docker/" + kOther + "/a/b/" + kC64 + "/init").nested);
-  EXPECT_FALSE(LocateContainer("/docker/" + kC64 + "/a/b").nested);
+  const std::string outer = "/docker/" + kOther;
+  EXPECT_EQ(LocateContainer(outer + "/docker-" + kC64 + ".scope").outer_end, outer.size());
+  EXPECT_EQ(LocateContainer(outer + "/a/b/" + kC64 + "/init").outer_end, outer.size());
+  EXPECT_EQ(LocateContainer(outer + "/" + kC64 + "/" + kC64).outer_end, outer.size() + 1 + kC64.size());
+  EXPECT_EQ(LocateContainer("/docker/" + kC64 + "/a/b").outer_end, 0);
 }
 
 Result<ContainerName> Merged(const std::vector<std::string>& paths) {

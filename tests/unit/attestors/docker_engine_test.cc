@@ -26,8 +26,7 @@ class DockerEngineTest : public testing::Test {
 
   std::unique_ptr<DockerEngine::Cache::Ticket> Ask(Answer& answer, const std::string& id,
                                                    DockerEngine::Env env = kNoEnv) {
-    auto ticket = docker_.Find(id, env, clock_.MonoNow() + seconds(5),
-                               [&](Result<DockerEngine::Cache::FactsPtr> said) { answer = std::move(said); });
+    auto ticket = docker_.Find(id, env, [&](Result<DockerEngine::Cache::FactsPtr> said) { answer = std::move(said); });
     EXPECT_FALSE(answer.has_value()) << "answered before Find has returned";
     return ticket;
   }
@@ -50,7 +49,7 @@ class DockerEngineTest : public testing::Test {
   FakeClock clock_;
   HostTools tools_{loop_, clock_};
   std::unique_ptr<ScriptedEngine> engine_ = std::make_unique<ScriptedEngine>(dir_.Path("docker.sock"));
-  DockerEngine docker_{{"Docker", dir_.Path("docker.sock"), {dir_.Path("docker.sock")}}, tools_, clock_};
+  DockerEngine docker_{{"Docker", dir_.Path("docker.sock"), seconds(5), {dir_.Path("docker.sock")}}, tools_, clock_};
 };
 
 TEST_F(DockerEngineTest, AsksForTheContainerByItsWholeId) {

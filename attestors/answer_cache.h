@@ -1,10 +1,11 @@
-// What a container runtime said about its containers: asked once for all who wait, and kept for a few seconds.
+// What a service said of one thing, such as a container runtime of a container: asked once for all who wait, and kept
+// for a few seconds.
 //
-// Two hundred processes of one container that connect at once cost the runtime one question. What a runtime says of a
-// container does not change while the container lives, so that an answer may be kept; it is kept briefly, because it
-// may hold secrets, and containers come and go. Errors are not kept: the next who asks makes a new lookup.
+// Two hundred processes of one container that connect at once cost the runtime one question. An answer may be kept
+// where what it says does not change while the thing lives, or is seen soon enough; it is kept briefly, because it may
+// hold secrets, and things come and go. Errors are not kept: the next who asks makes a new lookup.
 //
-// A lookup that nobody waits for any more is cancelled. A bounded number of containers is kept; the oldest goes first.
+// A lookup that nobody waits for any more is cancelled. A bounded number of answers is kept; the oldest goes first.
 //
 // Lifetime: the clock and all that `look_up` refers to outlive it. Thread: loop.
 #pragma once
@@ -25,19 +26,19 @@
 
 namespace lanyard {
 
-struct ContainerCacheLimits {
+struct AnswerCacheLimits {
   std::chrono::nanoseconds keep = std::chrono::seconds(5);
-  size_t containers = 1024;
+  size_t answers = 1024;
 };
 
 template <class Facts>
-class ContainerCache {
+class AnswerCache {
  public:
   using FactsPtr = std::shared_ptr<const Facts>;
-  // Asks the runtime about one container. `found` runs once, never before the function has returned, and may destroy
-  // what was returned; to destroy that earlier is to cancel.
+  // Asks the service about one, for as long as that is worth to any who may ask: others join. `found` runs once, never
+  // before the function has returned, and may destroy what was returned; to destroy that earlier is to cancel.
   using Found = absl::AnyInvocable<void(Result<Facts>) &&>;
-  using LookUp = absl::AnyInvocable<std::shared_ptr<void>(const std::string& id, Deadline deadline, Found found)>;
+  using LookUp = absl::AnyInvocable<std::shared_ptr<void>(const std::string& id, Found found)>;
 
   // Destroy it to lose interest; `done` then never runs.
   struct Ticket {
@@ -45,24 +46,24 @@ class ContainerCache {
   };
   using Done = absl::AnyInvocable<void(Result<FactsPtr>) &&>;
 
-  ContainerCache(Clock& clock, LookUp look_up, ContainerCacheLimits limits = {})
+  AnswerCache(Clock& clock, LookUp look_up, AnswerCacheLimits limits = {})
       : state_(std::make_shared<State>(clock, std::move(look_up), limits)) {}
 
-  // From memory; null when the runtime has to be asked.
+  // From memory; null when the service has to be asked.
   FactsPtr Cached(const std::string& id) const {
     const auto found = state_->kept.find(id);
     return found == state_->kept.end() || found->second.until <= state_->clock.MonoNow() ? nullptr
                                                                                          : found->second.facts;
   }
 
-  // Joins the lookup of this container that is under way, or starts one; it has the deadline of the first who asked.
-  // `done` never runs before Find has returned, and may destroy any ticket.
-  [[nodiscard]] std::unique_ptr<Ticket> Find(const std::string& id, Deadline deadline, Done done) {
+  // Joins the lookup of this one that is under way, or starts one. `done` never runs before Find has returned, and may
+  // destroy any ticket.
+  [[nodiscard]] std::unique_ptr<Ticket> Find(const std::string& id, Done done) {
     auto claim = std::make_unique<Claim>();
     claim->state = state_;
     claim->id = id;
     claim->waiter = std::make_shared<Waiter>(Waiter{std::move(done)});
-    state_->Join(id, deadline, claim->waiter);
+    state_->Join(id, claim->waiter);
     return claim;
   }
 
@@ -83,14 +84,14 @@ class ContainerCache {
   };
 
   struct State : std::enable_shared_from_this<State> {
-    State(Clock& given_clock, LookUp given_look_up, ContainerCacheLimits given_limits)
+    State(Clock& given_clock, LookUp given_look_up, AnswerCacheLimits given_limits)
         : clock(given_clock), look_up(std::move(given_look_up)), limits(given_limits) {}
 
-    void Join(const std::string& id, Deadline deadline, const WaiterPtr& waiter) {
+    void Join(const std::string& id, const WaiterPtr& waiter) {
       Flight& flight = flights[id];
       flight.waiters.push_back(waiter);
       if (flight.lookup != nullptr) return;
-      flight.lookup = look_up(id, deadline, [weak = this->weak_from_this(), id](Result<Facts> facts) {
+      flight.lookup = look_up(id, [weak = this->weak_from_this(), id](Result<Facts> facts) {
         if (auto alive = weak.lock()) alive->OnFound(id, std::move(facts));
       });
     }
@@ -120,9 +121,9 @@ class ContainerCache {
     }
 
     void Keep(const std::string& id, FactsPtr facts) {
-      if (limits.containers == 0) return;
+      if (limits.answers == 0) return;
       Drop(id);
-      if (kept.size() >= limits.containers) Drop(by_age.front());
+      if (kept.size() >= limits.answers) Drop(by_age.front());
       by_age.push_back(id);
       kept.emplace(id, Kept{std::move(facts), clock.MonoNow() + limits.keep, std::prev(by_age.end())});
       if (by_age.size() == 1) WatchOldest();
@@ -145,7 +146,7 @@ class ContainerCache {
 
     Clock& clock;
     LookUp look_up;
-    const ContainerCacheLimits limits;
+    const AnswerCacheLimits limits;
     std::unordered_map<std::string, Flight> flights;  // lookups under way, each with those who wait for it
     std::unordered_map<std::string, Kept> kept;
     std::list<std::string> by_age;  // ids of `kept`, the oldest first

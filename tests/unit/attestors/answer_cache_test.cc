@@ -1,4 +1,4 @@
-#include "attestors/container_cache.h"
+#include "attestors/answer_cache.h"
 
 #include <gtest/gtest.h>
 
@@ -15,20 +15,19 @@ using std::chrono::seconds;
 struct Facts {
   std::string image;
 };
-using Cache = ContainerCache<Facts>;
+using Cache = AnswerCache<Facts>;
 
-class ContainerCacheTest : public testing::Test {
+class AnswerCacheTest : public testing::Test {
  protected:
   // The runtime: every question waits here until the test answers it.
   struct Question {
     int asked = 0;
     int cancelled = 0;
-    Deadline deadline;
     Cache::Found found;  // empty: nothing is under way
   };
 
-  std::unique_ptr<Cache::Ticket> Find(const std::string& id, Deadline deadline = Deadline()) {
-    return cache_.Find(id, deadline, [this](Result<Cache::FactsPtr> answer) { answers_.push_back(Text(answer)); });
+  std::unique_ptr<Cache::Ticket> Find(const std::string& id) {
+    return cache_.Find(id, [this](Result<Cache::FactsPtr> answer) { answers_.push_back(Text(answer)); });
   }
 
   void Answer(const std::string& id, Result<Facts> facts) {
@@ -50,26 +49,23 @@ class ContainerCacheTest : public testing::Test {
   std::vector<std::string> answers_;
   FakeClock clock_;
   Cache cache_{clock_,
-               [this](const std::string& id, Deadline deadline, Cache::Found found) {
+               [this](const std::string& id, Cache::Found found) {
                  Question& question = runtime_[id];
                  ++question.asked;
-                 question.deadline = deadline;
                  question.found = std::move(found);
                  return std::shared_ptr<void>(&question, [](void* raw) {
                    auto* asked = static_cast<Question*>(raw);
                    if (std::exchange(asked->found, nullptr)) ++asked->cancelled;
                  });
                },
-               {.keep = seconds(5), .containers = 3}};
+               {.keep = seconds(5), .answers = 3}};
 };
 
-TEST_F(ContainerCacheTest, AsksOnceForAllWhoWaitForOneContainer) {
-  const Deadline first = clock_.MonoNow() + seconds(1);
-  const auto a1 = Find("a", first);
-  const auto a2 = Find("a", first + seconds(1));
+TEST_F(AnswerCacheTest, AsksOnceForAllWhoWaitForOneContainer) {
+  const auto a1 = Find("a");
+  const auto a2 = Find("a");
   const auto b = Find("b");
   EXPECT_EQ(runtime_["a"].asked, 1);
-  EXPECT_EQ(runtime_["a"].deadline, first);
   EXPECT_EQ(runtime_["b"].asked, 1);
   EXPECT_TRUE(answers_.empty());
   Answer("a", Facts{"busybox"});
@@ -78,7 +74,7 @@ TEST_F(ContainerCacheTest, AsksOnceForAllWhoWaitForOneContainer) {
   EXPECT_EQ(answers_.back(), "nginx");
 }
 
-TEST_F(ContainerCacheTest, KeepsAnAnswerForItsTimeAndNoLonger) {
+TEST_F(AnswerCacheTest, KeepsAnAnswerForItsTimeAndNoLonger) {
   Learn("a", "busybox");
   clock_.Advance(seconds(5) - std::chrono::nanoseconds(1));
   const auto facts = cache_.Cached("a");
@@ -89,7 +85,7 @@ TEST_F(ContainerCacheTest, KeepsAnAnswerForItsTimeAndNoLonger) {
   EXPECT_EQ(cache_.Cached("a"), nullptr);
 }
 
-TEST_F(ContainerCacheTest, ReleasesWhatItKeptWhenItsTimeIsOverThoughNobodyAsks) {
+TEST_F(AnswerCacheTest, ReleasesWhatItKeptWhenItsTimeIsOverThoughNobodyAsks) {
   Learn("a", "busybox");
   clock_.Advance(seconds(2));
   Learn("b", "nginx");
@@ -103,7 +99,7 @@ TEST_F(ContainerCacheTest, ReleasesWhatItKeptWhenItsTimeIsOverThoughNobodyAsks) 
   EXPECT_FALSE(clock_.NextAlarm().has_value());
 }
 
-TEST_F(ContainerCacheTest, KeepsABoundedNumberAndDropsTheOldest) {
+TEST_F(AnswerCacheTest, KeepsABoundedNumberAndDropsTheOldest) {
   for (const char* id : {"a", "b", "c", "a", "d"}) Learn(id, id);
   EXPECT_EQ(cache_.Cached("b"), nullptr);
   for (const char* id : {"c", "a", "d"}) EXPECT_NE(cache_.Cached(id), nullptr) << id;
@@ -111,7 +107,7 @@ TEST_F(ContainerCacheTest, KeepsABoundedNumberAndDropsTheOldest) {
   for (const char* id : {"c", "a", "d"}) EXPECT_EQ(cache_.Cached(id), nullptr) << id;
 }
 
-TEST_F(ContainerCacheTest, GivesAnErrorToAllWhoWaitAndAsksAgainForTheNext) {
+TEST_F(AnswerCacheTest, GivesAnErrorToAllWhoWaitAndAsksAgainForTheNext) {
   const auto a1 = Find("a");
   const auto a2 = Find("a");
   Answer("a", Error(StatusCode::kUnavailable, "socket is away"));
@@ -122,7 +118,7 @@ TEST_F(ContainerCacheTest, GivesAnErrorToAllWhoWaitAndAsksAgainForTheNext) {
   EXPECT_EQ(answers_.back(), "busybox");
 }
 
-TEST_F(ContainerCacheTest, ForgetsWhoHasLostInterestAndAnswersTheOthers) {
+TEST_F(AnswerCacheTest, ForgetsWhoHasLostInterestAndAnswersTheOthers) {
   auto leaves = Find("a");
   const auto stays = Find("a");
   leaves.reset();
@@ -131,7 +127,7 @@ TEST_F(ContainerCacheTest, ForgetsWhoHasLostInterestAndAnswersTheOthers) {
   EXPECT_EQ(answers_, std::vector<std::string>{"busybox"});
 }
 
-TEST_F(ContainerCacheTest, CancelsTheLookupThatNobodyWaitsForAnyMore) {
+TEST_F(AnswerCacheTest, CancelsTheLookupThatNobodyWaitsForAnyMore) {
   auto one = Find("a");
   auto two = Find("a");
   one.reset();
@@ -142,27 +138,27 @@ TEST_F(ContainerCacheTest, CancelsTheLookupThatNobodyWaitsForAnyMore) {
   EXPECT_EQ(runtime_["a"].asked, 2);
 }
 
-TEST_F(ContainerCacheTest, ACallbackMayDropOthersWhoWaitAndAskAgain) {
+TEST_F(AnswerCacheTest, ACallbackMayDropOthersWhoWaitAndAskAgain) {
   std::unique_ptr<Cache::Ticket> second, third;
   int second_answers = 0;
-  const auto first = cache_.Find("a", Deadline(), [&](Result<Cache::FactsPtr>) {
+  const auto first = cache_.Find("a", [&](Result<Cache::FactsPtr>) {
     second.reset();
     third = Find("a");
   });
-  second = cache_.Find("a", Deadline(), [&](Result<Cache::FactsPtr>) { ++second_answers; });
+  second = cache_.Find("a", [&](Result<Cache::FactsPtr>) { ++second_answers; });
   Answer("a", Error(StatusCode::kUnavailable, "socket is away"));
   EXPECT_EQ(second_answers, 0);
   Answer("a", Facts{"busybox"});
   EXPECT_EQ(answers_, std::vector<std::string>{"busybox"});
 }
 
-TEST_F(ContainerCacheTest, CancelsWhatIsUnderWayWhenItGoes) {
+TEST_F(AnswerCacheTest, CancelsWhatIsUnderWayWhenItGoes) {
   std::optional<Cache> cache;
   bool cancelled = false;
-  cache.emplace(clock_, [&](const std::string&, Deadline, Cache::Found) {
+  cache.emplace(clock_, [&](const std::string&, Cache::Found) {
     return std::shared_ptr<void>(&cancelled, [](void* raw) { *static_cast<bool*>(raw) = true; });
   });
-  const auto ticket = cache->Find("a", Deadline(), [](Result<Cache::FactsPtr>) { FAIL() << "answered"; });
+  const auto ticket = cache->Find("a", [](Result<Cache::FactsPtr>) { FAIL() << "answered"; });
   cache.reset();
   EXPECT_TRUE(cancelled);
 }
