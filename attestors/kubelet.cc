@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "attestors/blocking_jobs.h"
-#include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/printable.h"
 
@@ -14,8 +12,6 @@ namespace {
 constexpr std::string_view kPath = "/pods";
 constexpr std::chrono::seconds kRequestTimeout{10};
 constexpr size_t kMaxAnswer = size_t{32} << 20;  // 250 pods of 100 KB, and room
-constexpr size_t kMaxToken = size_t{64} << 10;
-constexpr size_t kShownOfRefusal = 256;
 
 // Between two requests: a quarter of the time that the youngest of those who wait has waited, within these.
 constexpr std::chrono::milliseconds kShortestPause{250};  // as sent; they arrive less evenly
@@ -42,68 +38,15 @@ struct Kubelet::Waiter {
   Done done;  // empty once called, or when nobody is interested any more
 };
 
-// One request: the token is read, the list asked for and read. What may block does so in the pool.
-class Kubelet::Flight {
- public:
-  Flight(Kubelet& kubelet, Deadline deadline) : kubelet_(kubelet), deadline_(deadline) {}
-
-  void Start() {
-    const KubeletOptions& options = kubelet_.options_;
-    if (options.token_path.empty()) return Ask(nullptr);
-    auto token = std::make_shared<Result<WipedString>>(WipedString());
-    job_ = kubelet_.tools_.jobs.Submit(
-        BlockingJobs::kKubelet, [token, path = options.token_path] { *token = ReadTrustedSecret(path, kMaxToken); },
-        [this, token] {
-          if (!token->ok()) return Finish(Annotate(token->status(), "read the token for it"));
-          while (!(*token)->empty() && (*token)->back() == '\n') (*token)->pop_back();
-          Ask(&**token);
-        });
-  }
-
- private:
-  void Ask(const WipedString* token) {
-    const std::string path(kPath);
-    auto on_answer = [this](Result<HttpAnswer> answer) { OnAnswer(std::move(answer)); };
-    request_ = token == nullptr ? kubelet_.http_.Get(path, deadline_, std::move(on_answer))
-                                : kubelet_.http_.Get(path, *token, deadline_, std::move(on_answer));
-  }
-
-  void OnAnswer(Result<HttpAnswer> answer) {
-    if (!answer.ok()) return Finish(answer.status());
-    if (answer->status != 200) return Finish(kubelet_.Named(Refused(*answer)));
-    auto body = std::make_shared<WipedString>(std::move(answer->body));
-    auto pods = std::make_shared<Result<KubeletPods>>(KubeletPods());
-    job_ = kubelet_.tools_.jobs.Submit(
-        BlockingJobs::kKubelet,
-        [body, pods, node_name = kubelet_.options_.node_name]() mutable {
-          *pods = ReadPods(*body, node_name);
-          body.reset();
-        },
-        [this, pods] { Finish(pods->ok() ? std::move(*pods) : kubelet_.Named(pods->status())); });
-  }
-
-  Status Refused(const HttpAnswer& answer) const {
-    std::string_view advice = "see its log";
-    if (answer.status == 401) advice = "is the token or certificate one that it accepts?";
-    if (answer.status == 403) advice = "may this service account get nodes/pods (before Kubernetes 1.33 nodes/proxy)?";
-    return Error(StatusCode::kUnavailable, "it refused with HTTP status {} ({}); {}", answer.status,
-                 Printable(std::string_view(answer.body).substr(0, kShownOfRefusal)), advice);
-  }
-
-  // Destroys this.
-  void Finish(Result<KubeletPods> answer) { kubelet_.OnAnswer(std::move(answer)); }
-
-  Kubelet& kubelet_;
-  const Deadline deadline_;
-  std::unique_ptr<BlockingJobs::Ticket> job_;
-  std::unique_ptr<HttpClient::Request> request_;
-};
-
 Kubelet::Kubelet(KubeletOptions options, HostTools& tools, Clock& clock)
     : options_(std::move(options)),
       tools_(tools),
       clock_(clock),
-      http_(tools.loop, clock, {.server = options_.server, .max_body_bytes = kMaxAnswer, .connections = 1}) {}
+      server_({.peer = options_.server,
+               .token_path = options_.token_path,
+               .right = "get nodes/pods (before Kubernetes 1.33 nodes/proxy)",
+               .max_answer_bytes = kMaxAnswer},
+              tools, clock) {}
 
 Kubelet::~Kubelet() = default;
 
@@ -179,12 +122,20 @@ void Kubelet::Probe() {
 void Kubelet::Ask() {
   asked_ = true;
   last_asked_ = clock_.MonoNow();
-  flight_ = std::make_unique<Flight>(*this, last_asked_ + kRequestTimeout);
-  flight_->Start();
+  auto pods = std::make_shared<KubeletPods>();
+  flight_ = server_.Get(
+      std::string(kPath), last_asked_ + kRequestTimeout,
+      [pods, node_name = options_.node_name](WipedString& answer) -> Status {
+        ASSIGN_OR_RETURN(*pods, ReadPods(answer, node_name));
+        return OkStatus();
+      },
+      [this, pods](const Status& status) {
+        OnAnswer(status.ok() ? Result<KubeletPods>(std::move(*pods)) : Result<KubeletPods>(status));
+      });
 }
 
 void Kubelet::OnAnswer(Result<KubeletPods> answer) {
-  const std::unique_ptr<Flight> finished = std::move(flight_);
+  const std::unique_ptr<KubernetesServer::Request> finished = std::move(flight_);
   const bool failed_before = !last_failure_.ok();
   last_failure_ = answer.ok() ? OkStatus() : About(answer.status());
   if (answer.ok()) {
@@ -210,16 +161,14 @@ Status Kubelet::About(const Status& why) {
   return Annotate(why, "ask the kubelet");
 }
 
-Status Kubelet::Named(const Status& why) const {
-  return Annotate(why, "{}", PeerName(options_.server, kPath));
-}
-
 Status Kubelet::Late(const ContainerName& name) const {
   if (!last_failure_.ok()) return last_failure_;
-  if (pods_ == nullptr) return About(Named(Error(StatusCode::kDeadlineExceeded, "it has not answered in time")));
-  return About(Named(Error(StatusCode::kDeadlineExceeded, "it does not list container {} of pod {} in time",
-                           std::string_view(name.container_id).substr(0, 12),
-                           name.pod_uid.empty() ? "(unknown)" : name.pod_uid)));
+  const Status why =
+      pods_ == nullptr
+          ? Error(StatusCode::kDeadlineExceeded, "it has not answered in time")
+          : Error(StatusCode::kDeadlineExceeded, "it does not list container {} of pod {} in time",
+                  std::string_view(name.container_id).substr(0, 12), name.pod_uid.empty() ? "(unknown)" : name.pod_uid);
+  return About(server_.Named(kPath, why));
 }
 
 }  // namespace lanyard

@@ -24,8 +24,8 @@
 #include "attestors/container_locator.h"
 #include "attestors/host_tools.h"
 #include "attestors/kubelet_pods.h"
+#include "attestors/kubernetes_server.h"
 #include "node_agent/base/clock.h"
-#include "node_agent/base/http_client.h"
 #include "node_agent/base/http_peer.h"
 #include "node_agent/base/status.h"
 
@@ -72,7 +72,6 @@ class Kubelet {
 
  private:
   struct Waiter;
-  class Flight;
 
   void Plan();
   bool Answered(Waiter& waiter);
@@ -83,19 +82,18 @@ class Kubelet {
   void OnAnswer(Result<KubeletPods> answer);
   void FailThoseBefore(MonoTime asked);
   static Status About(const Status& why);
-  Status Named(const Status& why) const;
 
   const KubeletOptions options_;
   HostTools& tools_;
   Clock& clock_;
-  HttpClient http_;
+  KubernetesServer server_;
   std::shared_ptr<const KubeletPods> pods_;  // the last that it said; null: nothing yet
   MonoTime pods_asked_for_;                  // when the request was sent that was answered with these
   MonoTime last_asked_;
   bool asked_ = false;
   Status last_failure_;  // of the last request; OK when it was answered
   std::list<std::shared_ptr<Waiter>> waiters_;
-  std::unique_ptr<Flight> flight_;
+  std::unique_ptr<KubernetesServer::Request> flight_;  // null: none is under way
   std::unique_ptr<Clock::Alarm> alarm_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "attestors/api_server.h"
 #include "attestors/container_finder.h"
 #include "attestors/container_selectors.h"
 #include "attestors/kubelet.h"
@@ -11,6 +12,7 @@ namespace lanyard {
 namespace {
 
 constexpr std::string_view kType = "k8s";
+constexpr std::string_view kNamespaceLabel = "ns-label";
 
 // Each container by the name that its image was asked for with, and by the one with its digest.
 void AddImages(std::string_view kind, const std::vector<KubeletContainer>& containers, ContainerSelectors& selectors) {
@@ -50,14 +52,16 @@ Findings SelectorsOf(const KubeletPods::Place& place, const WantedKinds& wanted)
 
 class Asking : public Attestor::Attempt {
  public:
-  Asking(std::shared_ptr<const Subject> subject, EventLoop& loop, Attestor::Done done)
-      : subject_(std::move(subject)), loop_(loop), done_(std::move(done)) {}
+  // Without an API server there are no labels of namespaces.
+  Asking(std::shared_ptr<const Subject> subject, EventLoop& loop, ApiServer* api_server, Attestor::Done done)
+      : subject_(std::move(subject)), loop_(loop), api_server_(api_server), done_(std::move(done)) {}
 
   void Ask(Kubelet& kubelet, const ContainerName& name) {
     kubelet_ = &kubelet;
     name_ = name;
-    ticket_ = kubelet.Find(name, [this](Result<Kubelet::Answer> answer) {
-      Finish(answer.ok() ? Result<Findings>(SelectorsOf(answer->place, subject_->wanted())) : answer.status());
+    pod_ = kubelet.Find(name, [this](Result<Kubelet::Answer> answer) {
+      if (!answer.ok()) return Finish(answer.status());
+      OnPod(answer->place);
     });
   }
 
@@ -68,12 +72,37 @@ class Asking : public Attestor::Attempt {
   }
 
   std::optional<Findings> SoFar() const override {
+    if (labels_ != nullptr) {
+      Findings so_far = findings_;
+      ContainerSelectors(kType, so_far).AddGap(kNamespaceLabel, api_server_->Late(namespace_));
+      return so_far;
+    }
     const Status late =
         kubelet_ != nullptr ? kubelet_->Late(name_) : Error(StatusCode::kDeadlineExceeded, "not found out in time");
     return Findings{.selectors = {}, .gaps = {{std::string(kType), late}}};
   }
 
  private:
+  void OnPod(const KubeletPods::Place& place) {
+    findings_ = SelectorsOf(place, subject_->wanted());
+    if (place.pod == nullptr || api_server_ == nullptr || !subject_->wanted().Has(kType, kNamespaceLabel))
+      return Finish(std::move(findings_));
+    namespace_ = place.pod->name_space;
+    if (const auto known = api_server_->Cached(namespace_)) return OnLabels(known);
+    labels_ = api_server_->FindLabels(
+        namespace_, [this](Result<ApiServer::Cache::FactsPtr> labels) { OnLabels(std::move(labels)); });
+  }
+
+  void OnLabels(const Result<ApiServer::Cache::FactsPtr>& labels) {
+    ContainerSelectors selectors(kType, findings_);
+    if (labels.ok()) {
+      selectors.AddLabels(kNamespaceLabel, **labels);
+    } else {
+      selectors.AddGap(kNamespaceLabel, labels.status());
+    }
+    Finish(std::move(findings_));
+  }
+
   // May destroy this.
   void Finish(Result<Findings> findings) {
     Attestor::Done done = std::move(done_);
@@ -82,10 +111,14 @@ class Asking : public Attestor::Attempt {
 
   const std::shared_ptr<const Subject> subject_;
   EventLoop& loop_;
+  ApiServer* const api_server_;  // null: not asked
   Attestor::Done done_;
   const Kubelet* kubelet_ = nullptr;
   ContainerName name_;
-  std::unique_ptr<Kubelet::Ticket> ticket_;
+  std::unique_ptr<Kubelet::Ticket> pod_;
+  Findings findings_;  // what the kubelet said
+  std::string namespace_;
+  std::unique_ptr<ApiServer::Cache::Ticket> labels_;  // null: not asked yet
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
@@ -110,20 +143,33 @@ KubeletOptions KubeletOf(const KubernetesOptions& options) {
   return kubelet;
 }
 
+ApiServerOptions ApiServerOf(const KubernetesOptions& options) {
+  TlsSettings tls{
+      .ca_file = options.api_ca_path, .server_name = options.api_address, .certificate_file = {}, .key_file = {}};
+  return {.server = TcpServer{options.api_address, options.api_port, std::move(tls)},
+          .token_path = options.api_token_path,
+          .refresh = options.refresh};
+}
+
 class KubernetesAttestor : public Attestor {
  public:
   KubernetesAttestor(const KubernetesOptions& options, HostTools& tools, Clock& clock)
       : limit_(options.timeout), tools_(tools), kubelet_(KubeletOf(options), tools, clock) {
+    if (!options.api_address.empty()) api_server_.emplace(ApiServerOf(options), tools, clock);
     kubelet_.Probe();
   }
 
   std::string_view type() const override { return kType; }
   std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
-  Status health() const override { return kubelet_.health(); }
+  Status health() const override {
+    const bool kubelet_only = !kubelet_.health().ok() || !api_server_;
+    return kubelet_only ? kubelet_.health() : api_server_->health();
+  }
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {
     const Result<ContainerName> name = FindContainer(*subject, tools_.mounts);
-    auto attempt = std::make_unique<Asking>(std::move(subject), tools_.loop, std::move(done));
+    auto attempt = std::make_unique<Asking>(std::move(subject), tools_.loop, api_server_ ? &*api_server_ : nullptr,
+                                            std::move(done));
     if (!name.ok()) {
       attempt->FinishLater(name.status());
     } else if (!name->found()) {
@@ -138,12 +184,17 @@ class KubernetesAttestor : public Attestor {
   const std::chrono::milliseconds limit_;
   HostTools& tools_;
   Kubelet kubelet_;
+  std::optional<ApiServer> api_server_;
 };
 
 }  // namespace
 
 Status CheckKubeletPeer(const KubernetesOptions& options) {
   return Annotate(CheckPeer(KubeletOf(options).server), "kubelet");
+}
+
+Status CheckApiServerPeer(const KubernetesOptions& options) {
+  return Annotate(CheckPeer(ApiServerOf(options).server), "api_server");
 }
 
 Status CheckKubernetesAttestor() {

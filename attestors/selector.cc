@@ -198,6 +198,8 @@ constexpr SelectorKind kKinds[] = {
      "digest of the image's configuration; who may create pods from that image and steer them (mounts, command)"},
     {"k8s", "ns", "<name>", kId, CheckName,
      "namespace of the caller's pod; who may create pods in that namespace, or static pods on this node"},
+    {"k8s", "ns-label", "<name>:<value>", kId, CheckLabel,
+     "label of that namespace; who may change namespaces, or create pods in one that has it"},
     {"k8s", "sa", "<name>", kId, CheckName,
      "service account of the caller's pod; who may create pods in its namespace: always with k8s:ns, since every "
      "namespace has accounts of the same names"},

@@ -68,11 +68,21 @@ void ReadKubelet(const YamlNode& node, KubernetesOptions& kubernetes, YamlErrors
     errors.Add(node.Fail("anonymous asks without credentials: take it away, or token_path, cert_path and key_path"));
 }
 
+void ReadApiServer(const YamlNode& node, KubernetesOptions& kubernetes, YamlErrors& errors) {
+  errors.Add(node.RequireKnownKeys({"address", "port", "ca_path", "token_path"}));
+  SetValue(node, "address", kubernetes.api_address, errors, ReadText);
+  SetValue(node, "port", kubernetes.api_port, errors, ReadPort);
+  SetValue(node, "ca_path", kubernetes.api_ca_path, errors, CheckAbsolutePath);
+  SetValue(node, "token_path", kubernetes.api_token_path, errors, CheckAbsolutePath);
+  errors.Add(node.At(CheckApiServerPeer(kubernetes)));
+}
+
 KubernetesOptions ReadKubernetes(const YamlNode& node, YamlErrors& errors) {
   KubernetesOptions kubernetes;
-  errors.Add(node.RequireKnownKeys({"node_name", "kubelet", "refresh", "timeout"}));
+  errors.Add(node.RequireKnownKeys({"node_name", "kubelet", "api_server", "refresh", "timeout"}));
   SetValue(node, "node_name", kubernetes.node_name, errors, ReadText);
   if (const YamlNode* kubelet = node.Find("kubelet")) ReadKubelet(*kubelet, kubernetes, errors);
+  if (const YamlNode* api_server = node.Find("api_server")) ReadApiServer(*api_server, kubernetes, errors);
   SetValue(node, "refresh", kubernetes.refresh, errors, [](const YamlNode& refresh) {
     return ReadDuration<milliseconds>(refresh, milliseconds(200), std::chrono::minutes(1));
   });

@@ -15,7 +15,7 @@ constexpr std::string_view kText = R"(# Lanyard's configuration: every key that 
 # The trust domain of all identities issued here. The only key without a default.
 trust_domain: example.org
 
-# development, staging or production: shown in health and in every audit record. An entry of the registry may be stricter, never laxer.
+# development, staging or production: shown in health and in every audit record.
 environment: {environment}
 
 # What has to survive a restart: the certificate authority, the state, the audit key. Mode 0700; one agent at a time.
@@ -78,7 +78,12 @@ attestors:
   #     node_name: ${{NODE_NAME}}        # the kubelet's certificate is for it, and so are all pods that it lists
   #     kubelet: {{address: {kubelet_address}, port: {kubelet_port}, ca_path: {kubelet_ca}, skip_verification: false,
   #       token_path: {kubelet_token}}}  # or cert_path and key_path, or anonymous: true, or read_only_port
-  #     refresh: {kubernetes_refresh}               # how long its answer is used
+  #     api_server:                       # only for k8s:ns-label
+  #       address: ${{KUBERNETES_SERVICE_HOST}}
+  #       port: ${{KUBERNETES_SERVICE_PORT}}
+  #       ca_path: {kubelet_ca}
+  #       token_path: {kubelet_token}
+  #     refresh: {kubernetes_refresh}               # how long an answer of either is used
   #     timeout: {kubernetes_timeout}              # how long a container that has just started is waited for
 
 # Who may be whom: YAML files, or directories of *.yaml files.

@@ -48,8 +48,6 @@ class IdentityTest(LanyardCase):
 
     def test_an_open_stream_follows_a_label_that_is_changed(self):
         ns = f'ns:{self.namespace}'
-        self.addCleanup(self.rolled_out)
-        self.addCleanup(self.cluster.kubectl, 'apply', '--kustomize', MANIFESTS / 'sample')
         self.apply_impatient_agent()
         self.register(entry('/red', ns, 'pod-label:colour:red'), entry('/blue', ns, 'pod-label:colour:blue'))
         self.start(workload('one', *WATCH, labels={'colour': 'red'}))
@@ -58,19 +56,33 @@ class IdentityTest(LanyardCase):
         until(lambda: self.ids_now('one') == {'/blue'}, 30, 'that the pod is blue')
         self.assertEqual(len(self.updates('one')), 2, 'one stream, and what it said')
 
-    def apply_impatient_agent(self):
-        """An overlay as docs/KUBERNETES.md has it, where callers of open streams are looked at again every second or two."""
+    def test_an_open_stream_follows_a_label_of_its_namespace(self):
+        self.apply_impatient_agent('    api_server:\n      address: ${KUBERNETES_SERVICE_HOST}\n      port: ${KUBERNETES_SERVICE_PORT}\n',
+                                   components=['namespace-labels'])
+        ns = f'ns:{self.namespace}'
+        self.register(entry('/red', ns, 'ns-label:colour:red'), entry('/blue', ns, 'ns-label:colour:blue'))
+        self.cluster.kubectl('label', 'namespace', self.namespace, 'colour=red')
+        self.start(workload('one', *WATCH))
+        until(lambda: self.ids_now('one') == {'/red'}, 30, 'that the namespace is red')
+        self.cluster.kubectl('label', 'namespace', self.namespace, 'colour=blue', '--overwrite')
+        until(lambda: self.ids_now('one') == {'/blue'}, 30, 'that the namespace is blue')
+
+    def apply_impatient_agent(self, settings='', components=()):
+        """An overlay as docs/KUBERNETES.md has it, where callers of open streams are looked at again every second or two, until the test's
+        end. `settings` are more of attestors.kubernetes."""
+        self.addCleanup(self.rolled_out)
+        self.addCleanup(self.cluster.kubectl, 'apply', '--kustomize', MANIFESTS / 'sample')
         directory = pathlib.Path(tempfile.mkdtemp(dir=BUILD))
         self.addCleanup(shutil.rmtree, directory)
         shutil.copytree(MANIFESTS, directory / 'kubernetes')
         overlay = directory / 'overlay'
         overlay.mkdir()
         text = (MANIFESTS / 'standalone/lanyard.yaml').read_text(encoding='utf-8')
-        quick = text.replace('  kubernetes:\n', '  kubernetes:\n    refresh: 1s\n')
+        quick = text.replace('  kubernetes:\n', f'  kubernetes:\n    refresh: 1s\n{settings}')
         self.assertNotEqual(text, quick)
         (overlay / 'lanyard.yaml').write_text(f'{quick}limits: {{reattestation_interval: 2s}}\n', encoding='utf-8')
         (overlay / 'kustomization.yaml').write_text(json.dumps({
-            'resources': ['../kubernetes/sample'],
+            'resources': ['../kubernetes/sample'], 'components': [f'../kubernetes/components/{name}' for name in components],
             'configMapGenerator': [{'name': 'lanyard-config', 'namespace': SYSTEM, 'behavior': 'replace', 'files': ['lanyard.yaml']}]}),
             encoding='utf-8')
         self.cluster.kubectl('apply', '--kustomize', overlay)

@@ -1,4 +1,5 @@
-"""A kubelet of a test's own, which says what the test wants: GET /pods over real TLS, for whoever has the token.
+"""A kubelet of a test's own, which says what the test wants: GET /pods over real TLS, for whoever has the token. Beside that it
+answers as an API server would for the labels of a namespace, GET /api/v1/namespaces/NAME.
 
 What a real one says is tried in tests/kubernetes; this one is for what a real one does not do on demand: hundreds of pods, pods that
 appear at a given moment, and answers that are wrong.
@@ -57,7 +58,7 @@ def pod(name, containers, namespace='default', account='default', labels=None, u
 
 
 class Kubelet:
-    """`pods` is what it lists: a list, or a function that makes it. `answer`, where it is set, is called with the handler of each
+    """`pods` is what it lists: a list, or a function that makes it; `namespaces` has their labels, by name. `answer`, where it is set, is called with the handler of each
     request and answers in its place."""
 
     def __init__(self, test, names=f'DNS:{NODE},IP:127.0.0.1'):
@@ -68,7 +69,7 @@ class Kubelet:
         self.ca = self.authority.certify('ca')
         self.token, self.token_file = secrets.token_hex(32), self.dir / 'token'
         self.write_token(self.token)
-        self.pods, self.answer = [], None
+        self.pods, self.namespaces, self.answer = [], {}, None
         self.requests = []  # when, and with which Authorization
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), self._handler())
         self.server.daemon_threads = True
@@ -98,6 +99,10 @@ class Kubelet:
         kubelet = {'address': '127.0.0.1', 'port': self.port, 'ca_path': str(self.ca), 'token_path': str(self.token_file)}
         return {'node_name': NODE, 'kubelet': kubelet | more.pop('kubelet', {})} | more
 
+    def api_server(self):
+        """The same as our agent's attestors.kubernetes.api_server."""
+        return {'address': '127.0.0.1', 'port': self.port, 'ca_path': str(self.ca), 'token_path': str(self.token_file)}
+
     def body(self):
         pods = self.pods() if callable(self.pods) else self.pods
         if self._cache[0] is not pods:  # a list that was given once is written once
@@ -117,6 +122,9 @@ class Kubelet:
                     kubelet.answer(self)
                 elif self.headers.get('Authorization') != f'Bearer {kubelet.token}':
                     self.say(401, b'Unauthorized')
+                elif (name := self.path.removeprefix('/api/v1/namespaces/')) in kubelet.namespaces:
+                    metadata = {'name': name, 'labels': kubelet.namespaces[name]}
+                    self.say(200, json.dumps({'kind': 'Namespace', 'apiVersion': 'v1', 'metadata': metadata}).encode())
                 elif self.path.rstrip('/') != '/pods':
                     self.say(404, b'404 page not found')
                 else:

@@ -33,6 +33,15 @@ TEST(AttestorCheckTest, NamesAnEntryThatNeedsTheExecutableWhereItIsNotLookedAt) 
   EXPECT_THAT(UnattestedEntries(*registry, {}), IsEmpty());
 }
 
+TEST(AttestorCheckTest, NamesAnEntryThatNeedsTheApiServerWhereItIsNotAsked) {
+  const auto registry = RegistryOf({"k8s:sa:a", "k8s:ns-label:team:refunds"});
+  KubernetesOptions kubernetes;
+  EXPECT_THAT(UnattestedEntries(*registry, {.kubernetes = kubernetes}),
+              ElementsAre(AllOf(HasSubstr("ns-label:team:refunds"), HasSubstr("kubernetes: {api_server:"))));
+  kubernetes.api_address = "10.96.0.1";
+  EXPECT_THAT(UnattestedEntries(*registry, {.kubernetes = kubernetes}), IsEmpty());
+}
+
 TEST(AttestorCheckTest, SaysNothingOfAttestorsThatAreOn) {
   const auto registry = RegistryOf({"docker:label:a:b", "systemd:id:a.service", "containerd:label:a:b", "k8s:ns:a"});
   EXPECT_THAT(UnattestedEntries(*registry, {.systemd = SystemdOptions(),

@@ -41,6 +41,21 @@ TEST(ConfigAttestorsTest, AsksTheKubeletOnlyWhereKubernetesIsNamed) {
   EXPECT_EQ(kubernetes("attestors: {kubernetes: {kubelet: {read_only_port: 10255}}}\n")->read_only_port, 10255);
 }
 
+TEST(ConfigAttestorsTest, AsksTheApiServerOnlyWhereItsAddressIsNamed) {
+  const Result<Config> config = Parse(
+      "trust_domain: example.org\nattestors: {kubernetes: {api_server: {address: 10.96.0.1, port: 6443, ca_path: /ca, "
+      "token_path: /t}}}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  KubernetesOptions expected;
+  expected.api_address = "10.96.0.1";
+  expected.api_port = 6443;
+  expected.api_ca_path = "/ca";
+  expected.api_token_path = "/t";
+  EXPECT_EQ(config->attestors.kubernetes, expected);
+  EXPECT_EQ(KubernetesOptions().api_address, "");
+  EXPECT_THAT(ErrorsOfRest("attestors: {kubernetes: {api_server: {}}}\n"), ElementsAre(At("2:39", "api_server")));
+}
+
 TEST(ConfigAttestorsTest, RefusesAKubeletThatCannotBeAsked) {
   const auto errors = [](const std::string& kubelet) {
     return ErrorsOfRest("attestors: {kubernetes: {kubelet: " + kubelet + "}}\n");

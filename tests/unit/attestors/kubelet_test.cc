@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <condition_variable>
+#include <future>
 
 #include "tests/support/fake_clock.h"
 #include "tests/support/loop_driver.h"
@@ -194,6 +195,28 @@ TEST_F(KubeletTest, AContainerInTwoPodsIsAnErrorAndDisturbsNoOther) {
   Say(Pods({Id('a'), Id('a'), Id('b')}));
   EXPECT_EQ(Find(InPod(Id('a'))).status().code(), StatusCode::kFailedPrecondition);
   EXPECT_TRUE(Find(InPod(Id('b'))).ok());
+}
+
+TEST_F(KubeletTest, ATokenThatCannotBeReadInTimeIsAFailureThatHealthTells) {
+  Kubelet kubelet({.server = UnixServer{dir_.Path("kubelet.sock")}, .token_path = dir_.Path("token"), .node_name = ""},
+                  tools_, clock_);
+  std::promise<void> release;
+  const std::shared_future<void> gate = release.get_future().share();
+  std::vector<std::unique_ptr<BlockingJobs::Ticket>> hung;
+  for (int i = 0; i < 2; ++i) {
+    hung.push_back(tools_.jobs.Submit(
+        BlockingJobs::kKubelet, [gate] { gate.wait(); }, [] {}));
+  }
+  Answer answer;
+  const auto ticket = kubelet.Find(InPod(Id('a')), [&](Result<Kubelet::Answer> said) { answer = std::move(said); });
+  RunUntilIdle(loop_);
+  EXPECT_FALSE(answer.has_value());
+  clock_.Advance(seconds(10));
+  RunUntilIdle(loop_);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(std::string(Message(kubelet.health())), HasSubstr("its token could not be read in time"));
+  release.set_value();
 }
 
 TEST_F(KubeletTest, AnotherNodesPodsAreNotBelieved) {
