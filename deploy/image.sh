@@ -9,14 +9,15 @@
 #   --out        where the image goes; default build/NAME.tar
 #   --programs   where `lanyard` (and the demo's programs) were built; default build/release
 #
-# Needs what `deploy/packages.sh image` installs, and a Debian mirror. As root or as a user who may make user namespaces.
-# There is no shell in it, no package manager and nothing that is setuid. Of one commit, with one state of Debian's
-# mirror, it has the same bytes each time; SOURCE_DATE_EPOCH sets its date, else the last commit does.
+# Needs what `deploy/packages.sh image` installs, and a Debian mirror. As root, or as a user who may make user
+# namespaces and has a range in /etc/subuid and /etc/subgid. There is no shell in the image, no package manager and nothing
+# that is setuid. Of one commit, with one state of Debian's mirror, it has the same bytes each time; SOURCE_DATE_EPOCH sets
+# its date, else the last commit does.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 die() { printf 'image: %s\n' "$*" >&2; exit 1; }
-usage() { sed -n '2,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 sample='' tag='' out='' built=$root/build/release
 while [ $# -gt 0 ]; do

@@ -25,7 +25,7 @@ build_packages=(
   libsystemd-dev libuv1-dev libssl-dev libspdlog-dev libfmt-dev libyaml-cpp-dev libcli11-dev nlohmann-json3-dev libabsl-dev
   libsqlite3-dev libcpp-httplib-dev prometheus-cpp-dev libcurl4-openssl-dev libcurl4 libsimdjson-dev
 )
-image_packages=(mmdebstrap)
+image_packages=(mmdebstrap uidmap)
 demo_packages=(python3 python3-venv)
 test_packages=(
   dbus-daemon git curl libgtest-dev libgmock-dev "${demo_packages[@]}" python3-pip openssl util-linux ccache clang-format-16 libfaketime sqlite3
@@ -88,7 +88,7 @@ mapfile -t missing < <(missing_packages "${wanted[@]}")
 [ "${#missing[@]}" -gt 0 ] || exit 0
 if [ "$(id -u)" != 0 ]; then
   echo "packages: missing: ${missing[*]}" >&2
-  echo "packages: install them with: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+  echo "packages: install them with: sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}" >&2
   exit 1
 fi
 echo "packages: installing ${missing[*]}"
