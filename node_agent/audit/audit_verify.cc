@@ -9,6 +9,7 @@
 
 #include "node_agent/audit/audit_file.h"
 #include "node_agent/audit/audit_key.h"
+#include "node_agent/audit/audit_log.h"
 #include "node_agent/audit/line_reader.h"
 #include "node_agent/base/fd.h"
 #include "node_agent/base/file.h"
@@ -38,6 +39,14 @@ Result<UniqueFd> OpenToRead(const std::string& path) {
   return fd;
 }
 
+// As the agent names what it has rotated.
+bool IsRotatedName(std::string_view path) {
+  const size_t suffix = RotatedName("", 0).size();
+  if (path.size() <= suffix) return false;
+  const std::string_view end = path.substr(path.size() - suffix);
+  return end.front() == '.' && end.find_first_not_of("0123456789", 1) == std::string_view::npos;
+}
+
 // Walks over the lines of all files.
 class Verification {
  public:
@@ -60,10 +69,12 @@ class Verification {
         Note("{}:{}: the last line is cut off; it is not counted", path, line.number);
       } else if (!parsed.ok() || !parsed->checkpoint) {
         Problem(path, line.number, "not a checkpoint line of an audit log");
+      } else if (parsed->checkpoint->covered != AuditHead{parsed->seq - 1, parsed->prev_hash}) {
+        Problem(path, line.number, "checkpoint: it is not about the line before it");
       } else if (const Status valid = CheckCheckpoint(*parsed->checkpoint, key_); !valid.ok()) {
         Problem(path, line.number, fmt::format("checkpoint: {}", Message(valid)));
       } else {
-        copies_.emplace(parsed->seq, Copy{line.number, std::string(line.text.substr(begin))});
+        AddCopy(parsed->seq, {line.number, std::string(line.text.substr(begin)), parsed->checkpoint->signature});
       }
     }
   }
@@ -74,13 +85,18 @@ class Verification {
     LineReader reader(fd.get(), path);
     LineReader::Line line;
     bool first = true;
+    unsigned_here_ = 0;
     while (true) {
       ASSIGN_OR_RETURN(const bool more, reader.Next(line));
       if (!more) break;
       RETURN_IF_ERROR(Check(path, line, first));
       first = false;
     }
-    if (first) Note("{}: empty", path);
+    if (first) {
+      Note("{}: empty", path);
+    } else if (ends_in_record_ && IsRotatedName(path) && !tail_.rotated) {
+      tail_.rotated = Place{path, line.number};
+    }
     return OkStatus();
   }
 
@@ -93,16 +109,13 @@ class Verification {
       Problem(copies_path_, copy.number,
               fmt::format("the log has no such checkpoint at seq {}: it was cut or rewritten", seq));
     }
-    if (older_copies_ > 0) Note("{} copied checkpoints are older than the files given", older_copies_);
+    if (older_copies_ > 0) {
+      Note("{} copied checkpoints are older than the files given{}", older_copies_,
+           copies_found_ > 0 ? "" : "; none vouches for what is in them");
+    }
     if (verdict_.records == 0) Note("there is no line at all");
     if (verdict_.first_seq > 1) Note("begins at seq {}: earlier files are not here", verdict_.first_seq);
-    if (verdict_.records > 0 && verdict_.last_signed_seq < verdict_.last_seq) {
-      if (verdict_.checkpoints == 0) {
-        Note("no line is signed: there is no valid checkpoint");
-      } else if (const uint64_t rest = verdict_.last_seq - verdict_.last_signed_seq; rest > 1 || !ends_signed_) {
-        Note("the last {} lines are chained but not yet signed by a checkpoint", rest);
-      }
-    }
+    JudgeTail();
     if (dropped_ > 0) verdict_.problems.push_back(fmt::format("{} further problems are not shown", dropped_));
     return std::move(verdict_);
   }
@@ -110,7 +123,19 @@ class Verification {
  private:
   struct Copy {
     uint64_t number = 0;
-    std::string line;
+    std::string line, signature;
+  };
+  struct Place {
+    std::string path;
+    uint64_t line = 0;
+  };
+  // What comes after the last valid checkpoint.
+  struct Tail {
+    std::optional<WallTime> begin;
+    WallTime end;
+    std::optional<Place> too_long;  // where more lines of one file begin than an agent leaves unsigned
+    uint64_t too_long_lines = 0;
+    std::optional<Place> rotated;  // where a rotated file ends
   };
 
   template <class... Args>
@@ -126,10 +151,51 @@ class Verification {
     verdict_.problems.push_back(fmt::format("{}:{}: {}", path, line, what));
   }
 
+  // The same line twice is a copy that came twice.
+  void AddCopy(uint64_t seq, Copy copy) {
+    const auto [known, is_new] = copies_.try_emplace(seq, copy);
+    if (is_new || known->second.line == copy.line) return;
+    const bool one_signature = known->second.signature == copy.signature;
+    Problem(
+        copies_path_, copy.number,
+        fmt::format("two different checkpoints at seq {}, the other is in line {}: {}", seq, known->second.number,
+                    one_signature ? "one of the copies was changed"
+                                  : "the log was forked (its state was put back, and it went on from there again)"));
+  }
+
+  // Whoever can write to the files can make this part anew. It is a problem when no agent can have left it so.
+  //
+  // An agent counts lines over kills (at its start it counts what is in the file) and on a full disk (a batch is
+  // written with its checkpoints or not at all). Only a file that is moved away while it is down takes its count with
+  // it, so we count by the file; twice what it may count to is beyond doubt. Time is no bound: `checkpoint_interval` is
+  // at most 24 hours, but each start and reload begins it anew, a checkpoint that a full disk refuses is tried again
+  // one interval after the next line, without a trace, and clocks jump.
+  void JudgeTail() {
+    if (tail_.too_long) {
+      Problem(
+          tail_.too_long->path, tail_.too_long->line,
+          fmt::format("from here on there are {} lines without a valid checkpoint, and the agent signs after every {}: "
+                      "checkpoints were removed, or the lines are not by the agent",
+                      tail_.too_long_lines, sign_after_));
+    }
+    if (tail_.rotated) {
+      Problem(tail_.rotated->path, tail_.rotated->line,
+              "a rotated file ends without a checkpoint, and the agent signs a file before it rotates it: the "
+              "checkpoint was removed, or the lines are not by the agent");
+    }
+    if (verdict_.records == 0 || verdict_.last_signed_seq >= verdict_.last_seq) return;
+    if (verdict_.checkpoints == 0) {
+      Note("no line is signed: there is no valid checkpoint; who can write to the files can have made all of it");
+    } else if (tail_.begin) {
+      Note("the last {} lines, {} to {}, are chained but not yet signed by a checkpoint",
+           verdict_.last_seq - verdict_.last_signed_seq, FormatAuditTime(*tail_.begin), FormatAuditTime(tail_.end));
+    }
+  }
+
   Status Check(const std::string& path, const LineReader::Line& line, bool first_of_file) {
     const auto problem = [&](std::string_view what) { Problem(path, line.number, what); };
     ++verdict_.records;
-    ends_signed_ = false;
+    ends_signed_ = ends_in_record_ = false;
     Result<AuditLine> parsed = line.too_long
                                    ? Error(StatusCode::kInvalidArgument, "longer than a line of the log can be")
                                    : ParseAuditLine(line.text);
@@ -144,7 +210,7 @@ class Verification {
     }
     if (verdict_.first_seq == 0) {
       verdict_.first_seq = parsed->seq;
-      if (parsed->seq == 1 && parsed->prev_hash != NoAuditHash()) problem("the first line of all names one before it");
+      RETURN_IF_ERROR(CheckFirst(*parsed, problem));
     } else if (linked_ || first_of_file) {
       CheckLink(*parsed, first_of_file, problem);
     } else if (parsed->seq != last_.seq + 2) {
@@ -154,9 +220,36 @@ class Verification {
     last_.seq = parsed->seq;
     linked_ = true;
     if (parsed->checkpoint) Sign(*parsed, line.text, problem);
+    ends_in_record_ = !parsed->checkpoint;
+    if (!ends_signed_) AddToTail(path, line.number, parsed->time);
     verdict_.last_seq = last_.seq;
     verdict_.last_hash = last_.hash;
     return OkStatus();
+  }
+
+  // Older lines may have been removed. A copy of the last of them still says what comes after it.
+  template <class Problem>
+  Status CheckFirst(const AuditLine& line, Problem problem) const {
+    if (line.seq == 1 && line.prev_hash != NoAuditHash()) problem("the first line of all names one before it");
+    const auto before = copies_.find(line.seq - 1);
+    if (before == copies_.end()) return OkStatus();
+    ASSIGN_OR_RETURN(const std::string hash, HashAuditLine(before->second.line));
+    if (hash != line.prev_hash) {
+      problem(
+          fmt::format("its prev_hash is not the hash of the checkpoint before it, copied at {}:{}: the log was "
+                      "rewritten from here on",
+                      copies_path_, before->second.number));
+    }
+    return OkStatus();
+  }
+
+  void AddToTail(const std::string& path, uint64_t line, WallTime time) {
+    if (!tail_.begin) tail_.begin = time;
+    tail_.end = time;
+    if (unsigned_here_++ == 0) unsigned_from_ = line;
+    if (unsigned_here_ <= 2 * sign_after_) return;
+    tail_.too_long = Place{path, unsigned_from_};
+    tail_.too_long_lines = unsigned_here_;
   }
 
   template <class Problem>
@@ -188,9 +281,12 @@ class Verification {
       ++verdict_.checkpoints;
       verdict_.last_signed_seq = std::max(verdict_.last_signed_seq, checkpoint.covered.seq);
       ends_signed_ = true;
+      tail_ = Tail();
+      unsigned_here_ = 0;
     }
     const auto copy = copies_.find(line.seq);
     if (copy == copies_.end()) return;
+    ++copies_found_;
     if (copy->second.line != text) {
       problem(fmt::format("checkpoint: the copy at {}:{} is another one: the log was rewritten", copies_path_,
                           copy->second.number));
@@ -198,14 +294,18 @@ class Verification {
     copies_.erase(copy);
   }
 
+  const uint64_t sign_after_ = AuditOptions{}.checkpoint_lines;  // nobody can configure it
   PublicKey key_;
   AuditVerdict verdict_;
   AuditHead last_;       // the last line that could be read
   bool linked_ = false;  // and the next one is to continue it
-  bool ends_signed_ = false;
+  bool ends_signed_ = false, ends_in_record_ = false;
+  Tail tail_;
+  uint64_t unsigned_here_ = 0;  // lines of the file that is read, after its last valid checkpoint
+  uint64_t unsigned_from_ = 0;  // where the first of them is
   std::string copies_path_;
   std::map<uint64_t, Copy> copies_;
-  uint64_t older_copies_ = 0, dropped_ = 0;
+  uint64_t copies_found_ = 0, older_copies_ = 0, dropped_ = 0;
 };
 
 }  // namespace

@@ -1,8 +1,9 @@
 // Checks an audit log offline: the chain of hashes, the numbering, and every checkpoint's signature.
 //
 // Files are given oldest first; the first may begin anywhere in the chain (older ones may have been removed), and each
-// of the others must continue the one before. What cannot be shown is said, not guessed: lines after the last valid
-// checkpoint are chained but not signed.
+// of the others must continue the one before; the first continues the copied checkpoint right before it. What cannot be
+// shown is said, not guessed: lines after the last valid checkpoint are chained but not signed. When there are more of
+// them than an agent can leave behind, however it ended, somebody took checkpoints away or wrote without the key.
 //
 // Thread: any; blocks on the disk; holds one line at a time.
 #pragma once
@@ -33,7 +34,7 @@ struct AuditVerdict {
 struct AuditVerifyOptions {
   std::vector<std::string> files;          // oldest first
   std::string key_file;                    // PEM, the public (or the private) audit key
-  std::optional<std::string> checkpoints;  // a copy of checkpoint lines kept elsewhere: each must be in the log
+  std::optional<std::string> checkpoints;  // copies of checkpoint lines kept elsewhere: each must be in the log
 };
 
 // An error when something could not be read (InvalidArgument, NotFound); what was read and is wrong is in `problems`.

@@ -29,6 +29,36 @@ class AuditVerifyTest : public AuditTest {
     return Verify().problems;
   }
 
+  // `count` lines that continue `after`, as anybody can make them who has no key.
+  std::vector<std::string> Unsigned(int count, AuditHead after = {0, NoAuditHash()}) {
+    std::vector<std::string> lines;
+    for (int i = 0; i < count; ++i) {
+      clock.Advance(1s);
+      lines.push_back(FormatAuditLine(Record("forged"), {after.seq + 1, clock.WallNow(), "production", after.hash}));
+      after = HeadOf(lines.back());
+    }
+    return lines;
+  }
+
+  // The log made anew under the names of its files, without any of its checkpoints.
+  void DropTheCheckpoints() {
+    AuditHead head{0, NoAuditHash()};
+    for (const std::string& path : files) {
+      int records = 0;
+      for (const std::string& line : LinesOf(path)) records += ParseAuditLine(line)->checkpoint ? 0 : 1;
+      const std::vector<std::string> lines = Unsigned(records, head);
+      head = HeadOf(lines.back());
+      Spill(path, Joined(lines));
+    }
+  }
+
+  // A log of one file with these lines.
+  AuditVerdict VerdictOn(const std::vector<std::string>& lines) {
+    files = {dir.Path("audit/alone.jsonl")};
+    Spill(files[0], Joined(lines));
+    return VerifyFiles(files);
+  }
+
   std::vector<std::string> files;
 };
 
@@ -141,6 +171,107 @@ TEST_F(AuditVerifyTest, FindsACheckpointWhoseSignatureIsOfAnotherLine) {
   lines.resize(at + 1);
   Spill(files[0], Joined(lines));
   EXPECT_THAT(VerifyFiles({files[0]}).problems, ElementsAre(HasSubstr("checkpoint: the signature is not valid")));
+}
+
+TEST_F(AuditVerifyTest, FindsMoreUnsignedLinesThanAnAgentCanLeaveBehind) {
+  const std::vector<std::string> lines = Unsigned(2001);
+  EXPECT_THAT(VerdictOn(lines).problems,
+              ElementsAre(AllOf(HasSubstr("/alone.jsonl:1: "), HasSubstr("2001 lines without a valid checkpoint"),
+                                HasSubstr("the agent signs after every 1000"))));
+  // A true beginning does not help.
+  std::vector<std::string> mixed = LinesOf(AuditFiles(options.path)->front());
+  ASSERT_TRUE(ParseAuditLine(mixed.back())->checkpoint);
+  const size_t true_lines = mixed.size();
+  for (std::string& line : Unsigned(2001, HeadOf(mixed.back()))) mixed.push_back(std::move(line));
+  EXPECT_THAT(VerdictOn(mixed).problems,
+              ElementsAre(HasSubstr(files[0] + ":" + std::to_string(true_lines + 1) + ": from here on")));
+}
+
+TEST_F(AuditVerifyTest, OnlyNotesAsManyUnsignedLinesAsAKillCanLeaveWhateverTheClockDid) {
+  std::vector<std::string> lines = Unsigned(500);
+  clock.JumpWall(24h * 365 * 40);
+  for (std::string& line : Unsigned(501, HeadOf(lines.back()))) lines.push_back(std::move(line));
+  const AuditVerdict none_signed = VerdictOn(lines);
+  EXPECT_THAT(none_signed.problems, IsEmpty());
+  EXPECT_THAT(none_signed.notes, ElementsAre(HasSubstr("no line is signed")));
+
+  lines = LinesOf(AuditFiles(options.path)->front());
+  for (std::string& line : Unsigned(1001, HeadOf(lines.back()))) lines.push_back(std::move(line));
+  const AuditVerdict begun_well = VerdictOn(lines);
+  EXPECT_THAT(begun_well.problems, IsEmpty());
+  EXPECT_THAT(begun_well.notes,
+              ElementsAre(AllOf(HasSubstr("the last 1002 lines, 20"), HasSubstr("chained but not yet signed"))));
+}
+
+TEST_F(AuditVerifyTest, FindsNothingWrongWithTheLogOfAnAgentThatIsKilledBeforeEachCheckpointItWouldSignByTime) {
+  for (const std::string& path : files) std::filesystem::remove(path);
+  options.rotate_bytes = 64 << 20;
+  options.checkpoint_lines = AuditOptions().checkpoint_lines;
+  options.checkpoint_interval = 24h;
+  for (int start = 0; start < 9; ++start) {
+    Open();
+    for (int i = 0; i < 299; ++i) log->Append(Record("r"));
+    WriteMany(1);
+    Close();
+    clock.Advance(23h);
+  }
+  const AuditVerdict verdict = Verify();
+  EXPECT_GT(verdict.records, 2 * AuditOptions().checkpoint_lines);
+  EXPECT_EQ(verdict.checkpoints, 2u);
+  EXPECT_THAT(verdict.problems, IsEmpty());
+}
+
+TEST_F(AuditVerifyTest, FindsARotatedFileWithoutTheCheckpointThatEndsIt) {
+  DropTheCheckpoints();
+  const size_t lines = LinesOf(files[0]).size();
+  EXPECT_THAT(Verify().problems, ElementsAre(AllOf(HasSubstr(files[0] + ":" + std::to_string(lines) + ": "),
+                                                   HasSubstr("ends without a checkpoint"))));
+}
+
+TEST_F(AuditVerifyTest, FindsAForgedLogThatBeginsRightAfterACopiedCheckpoint) {
+  // As if the older files had been removed, and with copies that are no newer.
+  const std::string last = LinesOf(files[0]).back();
+  const std::string copies = dir.Write("elsewhere", last + "\n", 0600);
+  Spill(files[2], Joined(Unsigned(3, {HeadOf(last).seq, std::string(64, 'a')})));
+  EXPECT_THAT(VerifyFiles({files[2]}, copies).problems,
+              ElementsAre(AllOf(HasSubstr(files[2] + ":1: "), HasSubstr("copied at " + copies + ":1"),
+                                HasSubstr("rewritten from here on"))));
+  EXPECT_THAT(VerifyFiles({files[1]}, copies).problems, IsEmpty()) << "the true one does continue it";
+}
+
+TEST_F(AuditVerifyTest, SaysWhenNoCopyIsAboutTheLinesThatAreThere) {
+  const std::string copies = dir.Write("elsewhere", LinesOf(files[0]).back() + "\n", 0600);
+  EXPECT_THAT(VerifyFiles({files[2]}, copies).notes,
+              ElementsAre(HasSubstr("none vouches for what is in them"), HasSubstr("earlier files are not here")));
+}
+
+TEST_F(AuditVerifyTest, FindsAForkInTheCopiesOfCheckpoints) {
+  options.rotate_bytes = 64 << 20;
+  const std::string before = Slurp(files[2]);
+  for (const char* reason : {"one", "another"}) {
+    Spill(files[2], before);  // and the state, of which this log is told nothing
+    Open();
+    WriteMany(1, reason);
+    ASSERT_TRUE(Seal().ok());
+    Close();
+  }
+  const std::string seq = std::to_string(HeadOf(LinesOf(files[2]).back()).seq);
+  const size_t copied = LinesOf(options.checkpoints_to).size();
+  EXPECT_THAT(Verify(options.checkpoints_to).problems,
+              ElementsAre(AllOf(HasSubstr(options.checkpoints_to + ":" + std::to_string(copied) + ": "),
+                                HasSubstr("two different checkpoints at seq " + seq), HasSubstr("the log was forked")),
+                          HasSubstr("the log was rewritten")));
+  EXPECT_THAT(Verify().problems, IsEmpty()) << "nothing inside tells";
+}
+
+TEST_F(AuditVerifyTest, ACopyOfACheckpointMayComeTwiceButNotChanged) {
+  const std::string copies = Slurp(options.checkpoints_to);
+  const std::string twice = dir.Write("twice", copies + copies, 0600);
+  EXPECT_THAT(Verify(twice).problems, IsEmpty());
+  std::string changed = LinesOf(options.checkpoints_to).back();
+  changed.replace(changed.find("production"), 10, "Production");
+  dir.Write("twice", copies + changed + "\n", 0600);
+  EXPECT_THAT(Verify(twice).problems, ElementsAre(HasSubstr("one of the copies was changed")));
 }
 
 TEST_F(AuditVerifyTest, FindsATornLastLineAndGarbage) {
