@@ -22,14 +22,17 @@ struct WorkloadClient::State {
   std::weak_ptr<const X509Feed> x509;
   std::weak_ptr<const JwtFeed> jwt;
 
-  // The running feed, or a new one. ResourceExhausted when there is no thread for it.
-  template <class Feed>
-  Result<std::shared_ptr<const Feed>> Join(std::weak_ptr<const Feed>& running) {
+  // Outlives the feeds: what one has seen, the next one goes by.
+  const std::shared_ptr<SeenRevocation> revocation = std::make_shared<SeenRevocation>();
+
+  // The running feed, or a new one, made of the channel and `more`. ResourceExhausted when there is no thread for it.
+  template <class Feed, class... More>
+  Result<std::shared_ptr<const Feed>> Join(std::weak_ptr<const Feed>& running, const More&... more) {
     const std::lock_guard lock(mutex);
     std::shared_ptr<const Feed> feed = running.lock();
     if (feed == nullptr) {
       try {
-        feed = std::make_shared<const Feed>(channel);
+        feed = std::make_shared<const Feed>(channel, more...);
       } catch (const std::exception& error) {
         return Error(StatusCode::kResourceExhausted, "follow the Workload API at {}: {}", endpoint, error.what());
       }

@@ -1,5 +1,6 @@
 #include "workload_api/client/x509_feed.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -13,8 +14,21 @@ BundleSet BundlesOf(const FetchedSvids& fetched) {
   return bundles;
 }
 
-// Unites the parts, once all are there. What has been seen of revocation is handed on from snapshot to snapshot.
-void Unite(X509Feed::State& state) {
+// The revocation lists that count.
+std::vector<Crl> ListsOf(const X509Feed::State& state) {
+  if (state.bundle_stream.code() == StatusCode::kUnimplemented) return state.fetched->crls;
+  std::vector<Crl> lists = state.crls;
+  if (state.bundle_stream.ok()) return lists;
+  for (const Crl& list : state.fetched->crls) {
+    if (std::find(state.crls.begin(), state.crls.end(), list) == state.crls.end()) lists.push_back(list);
+  }
+  return lists;
+}
+
+}  // namespace
+
+// Unites the parts, once all are there.
+void X509Feed::Unite(State& state) const {
   if (!state.fetched) return;
   const bool only_identities = state.bundle_stream.code() == StatusCode::kUnimplemented;
   if (!state.bundles && !only_identities) return;
@@ -25,16 +39,14 @@ void Unite(X509Feed::State& state) {
     svids.push_back(one.svid);
   }
   next->bundles = only_identities ? BundlesOf(*state.fetched) : *state.bundles;
-  const RevocationLists before = state.snapshot != nullptr ? state.snapshot->revocation : RevocationLists();
-  next->revocation = before.Next(only_identities ? state.fetched->crls : state.crls, next->bundles, svids);
+  next->revocation = revocation_->Next(ListsOf(state), next->bundles, svids);
   next->version = state.snapshot != nullptr ? state.snapshot->version + 1 : 1;
   state.snapshot = std::move(next);
 }
 
-}  // namespace
-
-X509Feed::X509Feed(const std::shared_ptr<grpc::Channel>& channel)
+X509Feed::X509Feed(const std::shared_ptr<grpc::Channel>& channel, std::shared_ptr<SeenRevocation> revocation)
     : stub_(SpiffeWorkloadAPI::NewStub(channel)),
+      revocation_(std::move(revocation)),
       svids_({.open = [this](grpc::ClientContext& call) { return stub_->FetchX509SVID(&call, X509SVIDRequest()); },
               .take = [this](X509SVIDResponse& message) { return TakeSvids(message); },
               .ended =
@@ -52,8 +64,9 @@ X509Feed::X509Feed(const std::shared_ptr<grpc::Channel>& channel)
            .ended =
                [this](const Status& why) {
                  state_.Update([&](State& state) {
+                   const bool was_there = state.bundle_stream.ok();
                    state.bundle_stream = why;
-                   if (why.code() == StatusCode::kUnimplemented) Unite(state);
+                   if (was_there || why.code() == StatusCode::kUnimplemented) Unite(state);
                  });
                }}) {}
 
@@ -62,6 +75,8 @@ Status X509Feed::TakeSvids(X509SVIDResponse& message) {
   WipeKeys(message);
   if (!fetched.ok()) return fetched.status();
   state_.Update([&](State& state) {
+    // Only what comes after the bundle stream has ended: what came before may be older than its last message
+    if (state.bundles && !state.bundle_stream.ok()) state.bundles = BundlesOf(*fetched);
     state.fetched = *std::move(fetched);
     state.svid_stream = OkStatus();
     Unite(state);

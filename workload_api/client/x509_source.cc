@@ -50,7 +50,7 @@ Result<std::shared_ptr<X509Source>> X509Source::Create(const std::shared_ptr<Wor
                                                        X509SourceOptions options) {
   if (client == nullptr) return Error(StatusCode::kInvalidArgument, "make an X.509 source: no client");
   WorkloadClient::State& shared = *client->state_;
-  ASSIGN_OR_RETURN(std::shared_ptr<const X509Feed> feed, shared.Join(shared.x509));
+  ASSIGN_OR_RETURN(std::shared_ptr<const X509Feed> feed, shared.Join(shared.x509, shared.revocation));
   return std::shared_ptr<X509Source>(new X509Source(std::unique_ptr<State>(
       new State{.following = {shared.endpoint, std::move(feed)}, .options = std::move(options)})));
 }

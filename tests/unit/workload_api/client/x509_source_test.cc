@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "node_agent/base/fd.h"
+#include "pki/verifier.h"
 #include "tests/unit/workload_api/client/workload_api_peer.h"
 
 namespace lanyard::testing {
@@ -48,6 +49,22 @@ class X509SourceTest : public ::testing::Test {
     return SvidMessage(svid, authority_.bundle, hint);
   }
   void SayOne(const X509Svid& svid) { api_.Say({Message(svid)}, {authority_.bundle}); }
+  // The authority's list of these.
+  Crl List(std::uint64_t number, const std::vector<X509Svid>& revoked = {}) const {
+    CrlContent content{number, Now() - minutes(1), Now() + hours(1), {}};
+    for (const X509Svid& svid : revoked) content.revoked.push_back({svid.serial_hex(), Now(), svid.not_after()});
+    return Get(authority_.issuer.SignCrl(content));
+  }
+  // What a handshake would make of a peer.
+  static Status Verify(const X509Source& source, const X509Svid& peer) {
+    const auto now = Get(source.Snapshot());
+    return VerifyX509Svid(peer.chain(), now->bundles, Now(), KeyPurpose::kAny, &now->revocation).status();
+  }
+  // The bundle stream ends, and does not come back; only that is waited for.
+  void BreakBundleStream(const X509Source& source) {
+    api_.Say([](WorkloadApiPeer::Said& said) { said.bundle_status = {grpc::StatusCode::UNAVAILABLE, "bundles away"}; });
+    ASSERT_TRUE(Eventually([&] { return !source.Connection().ok(); }));
+  }
   // Waits until `done` holds of what the source says.
   template <class Done>
   bool Eventually(Done done) const {
@@ -242,6 +259,73 @@ TEST_F(X509SourceTest, AnApiWithoutFetchX509BundlesIsUsedByWhatComesWithTheIdent
   const auto source = Source();
   ASSERT_TRUE(source->WaitReady(kPatience).ok());
   EXPECT_EQ(Get(source->Snapshot())->bundles.all().size(), 1U);
+}
+
+TEST_F(X509SourceTest, ATrustDomainThatHadListsIsCheckedByTheNextSourceOfTheClientToo) {
+  const auto client = Get(WorkloadClient::Create(api_.endpoint()));
+  api_.Say({Message(agent_)}, {authority_.bundle}, {List(1)});
+  {
+    const auto job = Get(X509Source::Create(client));
+    ASSERT_TRUE(job->WaitReady(kPatience).ok());
+    EXPECT_TRUE(Verify(*job, tool_).ok());
+  }
+  SayOne(agent_);  // and no lists any more
+  const auto next = Get(X509Source::Create(client));
+  ASSERT_TRUE(next->WaitReady(kPatience).ok());
+  EXPECT_TRUE(next->ChecksRevocation(Td()));
+  EXPECT_THAT(Verify(*next, tool_), FailsWith(StatusCode::kUnauthenticated, "no revocation list of its issuer"));
+}
+
+TEST_F(X509SourceTest, ARevocationThatComesWithTheIdentitiesCountsWhileTheBundleStreamIsDown) {
+  api_.Say({Message(agent_)}, {authority_.bundle}, {List(1)});
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  BreakBundleStream(*source);
+  EXPECT_TRUE(Verify(*source, tool_).ok());
+  api_.Say([&](WorkloadApiPeer::Said& said) { said.svids.set_crl(0, List(2, {tool_}).der()); });
+  ASSERT_TRUE(Eventually([&] { return !Verify(*source, tool_).ok(); }));
+  EXPECT_THAT(Verify(*source, tool_), FailsWith(StatusCode::kUnauthenticated, "it is revoked"));
+}
+
+TEST_F(X509SourceTest, ARootThatTheIdentitiesNoLongerComeWithIsGoneWhileTheBundleStreamIsDown) {
+  const Authority partner("partner.example");
+  api_.Say({Message(agent_)}, {authority_.bundle, partner.bundle});
+  api_.Say([&](WorkloadApiPeer::Said& said) {
+    (*said.svids.mutable_federated_bundles())[partner.trust_domain.id()] = partner.bundle.X509Der();
+  });
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  BreakBundleStream(*source);
+  EXPECT_TRUE(Verify(*source, partner.Issue("/peer")).ok());
+  api_.Say([](WorkloadApiPeer::Said& said) { said.svids.clear_federated_bundles(); });
+  EXPECT_TRUE(Eventually([&] { return Get(source->Snapshot())->bundles.all().size() == 1; }));
+}
+
+TEST_F(X509SourceTest, AnOlderMessageWithTheIdentitiesTakesNoRevocationBackWhileTheBundleStreamIsDown) {
+  api_.Say({Message(agent_)}, {authority_.bundle}, {List(2, {tool_})});
+  api_.Say([&](WorkloadApiPeer::Said& said) { said.svids.set_crl(0, List(1).der()); });
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  BreakBundleStream(*source);
+  const X509Svid next = authority_.Issue("/agent");
+  api_.Say([&](WorkloadApiPeer::Said& said) { *said.svids.mutable_svids(0) = Message(next); });
+  ASSERT_TRUE(Eventually([&] { return Get(source->Svid()).serial_hex() == next.serial_hex(); }));
+  EXPECT_THAT(Verify(*source, tool_), FailsWith(StatusCode::kUnauthenticated, "it is revoked"));
+}
+
+TEST_F(X509SourceTest, WhenTheBundleStreamIsBackItsMessagesAloneDecide) {
+  const Authority partner("partner.example");
+  api_.Say({Message(agent_)}, {authority_.bundle, partner.bundle}, {List(1)});
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok());
+  BreakBundleStream(*source);
+  api_.Say([&](WorkloadApiPeer::Said& said) { said.svids.set_crl(0, List(2, {tool_}).der()); });
+  ASSERT_TRUE(Eventually([&] { return !Verify(*source, tool_).ok(); }));
+  EXPECT_EQ(Get(source->Snapshot())->bundles.all().size(), 1U);
+  api_.Say([](WorkloadApiPeer::Said& said) { said.bundle_status = grpc::Status::OK; });
+  ASSERT_TRUE(Eventually([&] { return source->Connection().ok(); }));
+  EXPECT_TRUE(Verify(*source, tool_).ok());
+  EXPECT_EQ(Get(source->Snapshot())->bundles.all().size(), 2U);
 }
 
 TEST_F(X509SourceTest, CloseWakesWhoeverWaitsAndEndsEverything) {
