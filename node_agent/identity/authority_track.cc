@@ -82,6 +82,11 @@ void AuthorityTrack::Continue() {
   const bool usable = IsUsable(state_->Active(), now);
   if (usable && !uncovered_.empty()) return CoverWaiting();
   const std::optional<CaStep> step = NextStep(*state_, now);
+  if (!step && unsaved_) {
+    return Run(
+        "keep what has retired for longer", [](const CaState& state) -> Result<CaState> { return state; },
+        [](const Status&) {});
+  }
   if (!step) {
     last_failure_ = OkStatus();
     owner_.on_report();
@@ -147,6 +152,7 @@ void AuthorityTrack::Run(std::string what, Change change, Done done) {
         const Status status = Annotate(after.status(), "{}", Named(what));
         if (after.ok()) {
           LANYARD_LOG_INFO("{}: done", Named(what));
+          unsaved_ = KeepForLatest(*after, state_->Active(), owner_.latest_end());
           state_ = std::make_shared<const CaState>(*std::move(after));
           owner_.on_change();
         } else {

@@ -5,7 +5,8 @@
 // taken over on the loop and told, one step at a time. It looks again whenever the next step falls due and every
 // second, since the wall clock may be set; whoever asks for an SVID in between, after the clock has left the dates of
 // the active authority, waits for its successor. A step that fails (disk full) is tried again; meanwhile the active one
-// signs on until it expires.
+// signs on until it expires. While a step is being written it signs on as well; should what it signs then end later
+// than the step had reckoned with, that is made durable right after.
 //
 // Lifetime: borrows the loop, the clock and its owner, who destroys it. Thread: loop.
 #pragma once
@@ -72,6 +73,7 @@ class AuthorityTrack {
   EventLoop& loop_;
   Clock& clock_;
   bool busy_ = false;
+  bool unsaved_ = false;  // state() says of a retired authority that it stays for longer than the disk does
   Status last_failure_;
   std::deque<Done> rotations_;
   std::vector<std::pair<std::chrono::seconds, Done>> uncovered_;

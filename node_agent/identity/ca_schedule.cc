@@ -196,6 +196,17 @@ Result<CaState> TakeStep(CaStep step, const CaState& state, const RootSettings& 
   return after;
 }
 
+bool KeepForLatest(CaState& state, const Authority* authority, std::optional<WallTime> latest_leaf_end) {
+  if (authority == nullptr || !latest_leaf_end) return false;
+  const WallTime end = std::min(WholeSecondsUp(*latest_leaf_end), authority->certificate.not_after());
+  for (Authority& kept : state.authorities) {
+    if (kept.id != authority->id || !kept.keep_until || end <= *kept.keep_until) continue;
+    kept.keep_until = end;
+    return true;
+  }
+  return false;
+}
+
 Result<CaState> Rotate(const CaState& state, const RootSettings& settings, WallTime now,
                        std::optional<WallTime> latest_leaf_end) {
   CaState before = state;

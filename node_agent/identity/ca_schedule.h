@@ -55,6 +55,10 @@ struct RootSettings {
 Result<CaState> TakeStep(CaStep step, const CaState& state, const RootSettings& settings, WallTime now,
                          std::optional<WallTime> latest_leaf_end);
 
+// `authority` may have signed on while the step that retired it was made durable: it stays in `state` until
+// `latest_leaf_end` too, though not past its own end. Whether that made a difference.
+bool KeepForLatest(CaState& state, const Authority* authority, std::optional<WallTime> latest_leaf_end);
+
 // The state after a rotation by hand, whatever the time: the prepared root signs, or a new one. No root that has signed
 // before signs again, ever: an operator may rotate because a key has leaked.
 Result<CaState> Rotate(const CaState& state, const RootSettings& settings, WallTime now,

@@ -73,6 +73,7 @@ struct JwtSvidCache::State : std::enable_shared_from_this<JwtSvidCache::State> {
   Order order;
   std::size_t bytes = 0;
   std::uint64_t last_signing = 0;
+  std::uint64_t signer = 0;  // rises when another key begins to sign
   JwtSvidCacheStats counted;
   std::unique_ptr<Clock::Alarm> sweep;
 
@@ -153,13 +154,14 @@ struct JwtSvidCache::State : std::enable_shared_from_this<JwtSvidCache::State> {
                      .ttl = std::min(options.default_ttl, slot.entry->jwt_ttl.value_or(options.default_ttl)),
                      .cause = cause},
                     [weak = weak_from_this(), entry = slot.entry, audiences = slot.audiences, signing = slot.signing,
-                     cause](Result<JwtSvid> svid) {
-                      if (auto self = weak.lock()) self->OnSigned(entry, audiences, signing, cause, std::move(svid));
+                     by = signer, cause](Result<JwtSvid> svid) {
+                      if (auto self = weak.lock())
+                        self->OnSigned(entry, audiences, signing, by, cause, std::move(svid));
                     });
   }
 
-  void OnSigned(const EntryPtr& entry, const Audiences& audiences, std::uint64_t signing, IssueCause cause,
-                Result<JwtSvid> svid) {
+  void OnSigned(const EntryPtr& entry, const Audiences& audiences, std::uint64_t signing, std::uint64_t by,
+                IssueCause cause, Result<JwtSvid> svid) {
     Slot* slot = Find(entry.get(), audiences);
     if (slot == nullptr || slot->signing != signing) return;
     slot->signing = 0;
@@ -171,7 +173,7 @@ struct JwtSvidCache::State : std::enable_shared_from_this<JwtSvidCache::State> {
     std::vector<Done> waiters = std::exchange(slot->waiters, {});
     if (svid.ok()) {
       ++(renewal ? counted.issued_renewal : counted.issued_new);
-      Take(*slot, *svid, now);
+      Take(*slot, *svid, by, now);
     } else {
       ++(renewal ? counted.failed_renewal : counted.failed_new);
       Fail(*slot, svid.status(), now);
@@ -180,14 +182,14 @@ struct JwtSvidCache::State : std::enable_shared_from_this<JwtSvidCache::State> {
     for (Done& waiter : waiters) std::move(waiter)(svid);
   }
 
-  void Take(Slot& slot, const JwtSvid& svid, WallTime now) {
+  void Take(Slot& slot, const JwtSvid& svid, std::uint64_t by, WallTime now) {
     bytes -= slot.bytes;
     slot.bytes = svid.token().size() + svid.claims().size() + sizeof(Slot);
     for (const std::string& audience : slot.audiences) slot.bytes += 3 * audience.size();
     bytes += slot.bytes;
     slot.current = svid;
     slot.issued = now;
-    slot.renew_at = RenewalTime(now, svid.expires(), random());
+    slot.renew_at = by == signer ? RenewalTime(now, svid.expires(), random()) : WallTime();
     slot.failures = 0;
     slot.retry_at = WallTime();
     MakeRoom(slot);
@@ -256,6 +258,7 @@ JwtSvidCache::JwtSvidCache(IdentitySource& source, EventLoop& loop, Clock& clock
     : state_(std::make_shared<State>(source, loop, clock, options, std::move(random))) {
   source.OnTokenSignerChange([weak = std::weak_ptr<State>(state_)] {
     if (const auto state = weak.lock()) {
+      ++state->signer;
       for (Slot* slot : state->order) slot->renew_at = WallTime();
     }
   });

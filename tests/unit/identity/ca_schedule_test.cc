@@ -64,6 +64,18 @@ TEST(CaScheduleTest, ARetiredRootStaysAsLongAsTheLatestLeafThatItSigned) {
   EXPECT_EQ(state.authorities[0].keep_until, kStart + 200s);
 }
 
+TEST(CaScheduleTest, ARootThatSignedOnWhileItWasRetiredStaysForThatToo) {
+  const CaState before = FirstRoot();
+  CaState state = Take(CaStep::kMakeActive, before, kStart + 10s);
+  EXPECT_FALSE(KeepForLatest(state, before.Active(), std::nullopt));
+  EXPECT_FALSE(KeepForLatest(state, before.Active(), kStart + 70s)) << "reckoned with";
+  EXPECT_TRUE(KeepForLatest(state, before.Active(), kStart + 73500ms));
+  EXPECT_EQ(state.authorities[0].keep_until, kStart + 74s);
+  EXPECT_TRUE(KeepForLatest(state, before.Active(), kStart + 24h));
+  EXPECT_EQ(state.authorities[0].keep_until, kStart + 600s) << "never longer than it is valid";
+  EXPECT_FALSE(KeepForLatest(state, state.Active(), kStart + 24h)) << "it has not retired";
+}
+
 TEST(CaScheduleTest, ARetiredRootNeverStaysLongerThanItIsValid) {
   CaState state = FirstRoot();
   state.longest_lifetime = 24h;

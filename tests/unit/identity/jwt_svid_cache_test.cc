@@ -185,6 +185,24 @@ TEST_F(JwtSvidCacheTest, AfterAnotherKeyHasBegunToSignEveryTokenIsMadeAnew) {
   EXPECT_NE(Token(bot), first);
 }
 
+TEST_F(JwtSvidCacheTest, ATokenWhoseSigningBeganUnderTheKeyBeforeIsMadeAnewOnTheNextAsk) {
+  source.automatic = false;
+  std::optional<Result<JwtSvid>> begun;
+  cache->Get(bot, {"reports"}, [&](Result<JwtSvid> svid) { begun = std::move(svid); });
+  source.ChangeTokenSigner();
+  source.AnswerJwt(1);
+  ASSERT_TRUE(begun.has_value() && begun->ok());
+  source.automatic = true;
+  EXPECT_EQ(Token(bot), begun->value().token()) << "it is still valid";
+  world.Settle();
+  EXPECT_EQ(source.asked_jwt.size(), 2u);
+  const std::string next = Token(bot);
+  EXPECT_NE(next, begun->value().token());
+  world.Settle();
+  EXPECT_EQ(Token(bot), next) << "that one is of the key of now";
+  EXPECT_EQ(source.asked_jwt.size(), 2u);
+}
+
 TEST_F(JwtSvidCacheTest, AClockThatIsSetBackDoesNotMakeATokenLiveLonger) {
   const std::string first = Token(bot);
   world.clock.JumpWall(-1h);

@@ -85,6 +85,24 @@ TEST_F(RootKeeperTest, ARotationByHandReplacesTheKeysForTokensToo) {
   EXPECT_TRUE(Verifies(before)) << "it stays valid until it expires";
 }
 
+TEST_F(RootKeeperTest, AKeyThatSignsOnWhileARotationIsWrittenStaysForItsLastTokenOverARestartToo) {
+  ASSERT_TRUE(Start().ok());
+  const std::string key = IssueJwt()->key_id();
+  bool rotated = false;
+  keeper->Rotate([&](const Status& status) { rotated = status.ok(); });
+  world.clock.Advance(4s);  // the disk is slow
+  const JwtSvid last = IssueJwt().value();
+  ASSERT_EQ(last.key_id(), key);
+  world.Settle();
+  ASSERT_TRUE(rotated);
+  ASSERT_NE(IssueJwt()->key_id(), key);
+  Restart(57s);
+  world.Pass(2s);
+  EXPECT_TRUE(Verifies(last)) << "63 s after the rotation began";
+  world.Pass(2s);
+  EXPECT_EQ(keeper->source().bundle()->FindJwtAuthority(key), nullptr);
+}
+
 TEST_F(RootKeeperTest, ATokenThatLivesLongerThanAnyBeforeWaitsUntilThatIsOnDisk) {
   ASSERT_TRUE(Start().ok());
   std::filesystem::rename(temp.Path("ca"), temp.Path("away"));
