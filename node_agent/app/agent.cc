@@ -22,6 +22,8 @@ namespace lanyard {
 namespace {
 
 constexpr unsigned kOperators = 32;  // connections to the admin socket
+// Of one caller, admitted or not: nobody alone can keep operators out.
+constexpr unsigned kOfOneOperator = 24;
 
 std::vector<std::unique_ptr<Attestor>> MakeAttestors(const Config& config, HostTools& tools, Clock& clock) {
   std::vector<std::unique_ptr<Attestor>> attestors;
@@ -259,23 +261,26 @@ Status Agent::ServeAdmin() {
   if (!config_.admin_socket.group.empty()) {
     ASSIGN_OR_RETURN(admission.group, FindGroup(config_.admin_socket.group));
   }
-  RpcServerOptions options{.socket = {.path = config_.admin_socket.path,
-                                      .mode = config_.admin_socket.mode,
-                                      .group = admission.group,
-                                      .directory_mode = config_.admin_socket.directory_mode()},
-                           .listener = {.name = "admin",
-                                        .max_connections = kOperators,
-                                        .admit =
-                                            [this, admission](const PeerProcess& peer) {
-                                              Status admitted = admission.Check(peer);
-                                              if (!admitted.ok()) {
-                                                AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
-                                                record.resource = config_.admin_socket.path;
-                                                access_.Deny(std::move(record), admitted, "");
-                                              }
-                                              return admitted;
-                                            }},
-                           .limits = {.connections = kOperators}};
+  RpcServerOptions options{
+      .socket = {.path = config_.admin_socket.path,
+                 .mode = config_.admin_socket.mode,
+                 .group = admission.group,
+                 .directory_mode = config_.admin_socket.directory_mode()},
+      .listener = {.name = "admin",
+                   .max_connections = kOperators,
+                   // A container's root is not on the account of the host's.
+                   .account_of = [this](const PeerProcess& peer) { return caller_cgroups_.AccountOf(peer); },
+                   .admit =
+                       [this, admission](const PeerProcess& peer) {
+                         Status admitted = admission.Check(peer);
+                         if (!admitted.ok()) {
+                           AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
+                           record.resource = config_.admin_socket.path;
+                           access_.Deny(std::move(record), admitted, "");
+                         }
+                         return admitted;
+                       }},
+      .limits = {.connections = kOfOneOperator}};
   if (auto fd = manager_.TakeSocket("admin")) options.socket.inherited = *std::move(fd);
   ASSIGN_OR_RETURN(admin_server_,
                    RpcServer::Start(loop_, clock_, resources_, *rpc_, std::move(options), AdminMethods(admin_)));

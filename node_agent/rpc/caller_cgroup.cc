@@ -66,8 +66,8 @@ bool IsWithin(std::string_view path, std::string_view directory) {
 }
 
 bool CouldWrite(const struct statx& directory, const PeerProcess& peer) {
-  return directory.stx_uid == peer.uid || (directory.stx_mode & S_IWOTH) != 0 ||
-         ((directory.stx_mode & S_IWGRP) != 0 && directory.stx_gid == peer.gid);
+  // Its supplementary groups are not known, and need not be: cgroup directories that a group may write are rare.
+  return directory.stx_uid == peer.uid || (directory.stx_mode & (S_IWGRP | S_IWOTH)) != 0;
 }
 
 int Preference(const CgroupMembership& cgroup) {
@@ -141,8 +141,7 @@ std::optional<std::string_view> CallerCgroups::MadeByOthers(const CgroupMembersh
   for (size_t end = 0; end <= part.size();) {
     struct statx directory {};
     const std::string path = fmt::format("{}{}", root, part.substr(0, end));
-    if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_UID | STATX_GID, &directory) != 0)
-      return part;
+    if (statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_UID, &directory) != 0) return part;
     if (CouldWrite(directory, peer)) return end == 0 ? std::nullopt : std::optional(part.substr(0, end));
     if (end == part.size()) break;
     end = std::min(part.find('/', end + 1), part.size());

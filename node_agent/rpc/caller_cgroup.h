@@ -12,7 +12,8 @@
 // A cgroup in which the node agent itself is counts as nobody's (a container that is a whole machine, the terminal of a
 // developer): the rules then go on below it. A path that a private cgroup namespace hides ("/../web") still tells
 // cgroups apart. And a caller that is not uid 0 has what was given to it and not what it made of it: the path ends with
-// the first directory that the caller could write.
+// the first directory that the caller could write. One that its group may write counts as such, whichever group that
+// is: of a caller's groups only the first is known here.
 //
 // With cgroup v1 the hierarchies need not agree. systemd's own is asked first, then v2, pids, memory and the others:
 // the first in which the process is in a cgroup of its own counts.

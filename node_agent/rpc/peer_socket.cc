@@ -100,6 +100,11 @@ std::string TemporaryName(const std::string& directory, int directory_fd, const 
   return fmt::format("/proc/self/fd/{}/{}", directory_fd, name);
 }
 
+// As bind(2) has just made it for us. No permission: any other socket of ours has some.
+bool IsNewSocket(const struct stat& found) {
+  return S_ISSOCK(found.st_mode) && (found.st_mode & 07777) == 0 && found.st_uid == geteuid() && found.st_nlink == 1;
+}
+
 bool IsSocketWith(int fd, int option, int wanted) {
   int value = -1;
   socklen_t size = sizeof(value);
@@ -142,17 +147,29 @@ Result<PeerSocket> PeerSocket::Bind(const PeerSocketOptions& options) {
     return ErrnoStatus(errno, fmt::format("bind {}", options.path));
 
   const auto finish = [&]() -> Result<PeerSocket> {
-    if (options.group &&
-        fchownat(directory_fd.get(), name.c_str(), static_cast<uid_t>(-1), *options.group, AT_SYMLINK_NOFOLLOW) != 0) {
+    const auto swapped = [&] {
+      return Error(StatusCode::kUnavailable,
+                   "listen on {}: the new socket was taken away or replaced while it was made: somebody else writes "
+                   "directory {}; let nobody but the node agent write it",
+                   options.path, directory);
+    };
+    // What the name leads to may change at any instant; the inode that was bound stays.
+    const UniqueFd inode(openat(directory_fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (!inode && errno != ENOENT) return ErrnoStatus(errno, fmt::format("look at the new socket of {}", options.path));
+    struct stat made {};
+    if (!inode || fstat(inode.get(), &made) != 0 || !IsNewSocket(made)) return swapped();
+    if (options.group && fchownat(inode.get(), "", static_cast<uid_t>(-1), *options.group, AT_EMPTY_PATH) != 0) {
       return ErrnoStatus(errno, fmt::format("give {} to group {}", options.path, *options.group));
     }
-    if (fchmodat(directory_fd.get(), name.c_str(), options.mode, 0) != 0) {
+    // fchmod refuses what is open for its path alone; the link in /proc leads to that very inode.
+    if (chmod(fmt::format("/proc/self/fd/{}", inode.get()).c_str(), options.mode) != 0) {
       return ErrnoStatus(errno, fmt::format("set the mode of {}", options.path));
     }
     if (listen(fd.get(), kBacklog) != 0) return ErrnoStatus(errno, fmt::format("listen on {}", options.path));
-    struct stat made {};
-    if (fstatat(directory_fd.get(), name.c_str(), &made, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISSOCK(made.st_mode)) {
-      return Error(StatusCode::kUnavailable, "bind {}: somebody took the socket away while it was made", options.path);
+    struct stat now {};
+    if (fstatat(directory_fd.get(), name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0 || now.st_dev != made.st_dev ||
+        now.st_ino != made.st_ino) {
+      return swapped();
     }
     if (renameat(directory_fd.get(), name.c_str(), directory_fd.get(), base_name.c_str()) != 0) {
       return ErrnoStatus(errno, fmt::format("put the socket at {}", options.path));

@@ -3,8 +3,9 @@
 //
 // Bind makes the directory when it is absent, takes the place of a socket that nobody listens on any more, and refuses
 // to take one from a running agent or to remove a file that is no socket. The socket is bound under a temporary name,
-// given its mode and group, set to listen, and only then renamed. Abstract sockets are refused: they have no mode, and
-// every network namespace has its own.
+// given its mode and group, set to listen, and only then renamed. Mode and group go to the inode that was bound, never
+// to what a name leads to: whoever may write the directory gets nothing else of ours opened by it. Abstract sockets are
+// refused: they have no mode, and every network namespace has its own.
 //
 // An adopted socket was made by somebody else, so everything is checked that Bind would have seen to: kind, address,
 // and a mode that lets in no more than the configuration does. Clients that connect while no agent runs wait in its
@@ -36,6 +37,7 @@ class PeerSocket {
  public:
   // InvalidArgument: the path is relative, abstract, too long, or its directory is writable by everybody.
   // AlreadyExists: another process listens there (its pid is named), or something that is not a socket is in its place.
+  // Unavailable: somebody else who writes the directory took the socket away while it was made.
   static Result<PeerSocket> Bind(const PeerSocketOptions& options);
   // Takes over `fd`. InvalidArgument, with what to change in the socket unit: it is no listening stream socket, is
   // bound to another address than options.path, or its mode lets in more than options.mode.

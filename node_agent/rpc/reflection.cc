@@ -3,6 +3,7 @@
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
 
+#include <map>
 #include <memory>
 #include <set>
 #include <string_view>
@@ -16,13 +17,19 @@ namespace {
 using google::protobuf::DescriptorPool;
 using google::protobuf::FileDescriptor;
 
-// What may be described: the services' files and all that they import.
+constexpr int kMostRequests = 64;  // of one call; a tool that shows every service asks a few for each
+
+// What may be described: the services' files and all that they import, each as a serialized FileDescriptorProto.
 struct Described {
   std::vector<std::string> services;
-  std::set<const FileDescriptor*> files;
+  std::map<const FileDescriptor*, std::string> files;
 
   void AddFile(const FileDescriptor* file) {
-    if (!files.insert(file).second) return;
+    if (files.contains(file)) return;
+    google::protobuf::FileDescriptorProto proto;
+    file->CopyTo(&proto);
+    file->CopyJsonNameTo(&proto);  // by which tools print messages; CopyTo leaves them out
+    files.emplace(file, proto.SerializeAsString());
     for (int i = 0; i < file->dependency_count(); ++i) AddFile(file->dependency(i));
   }
 
@@ -38,14 +45,13 @@ struct Described {
   }
 };
 
+// `file` and all that it imports.
 template <class Response>
-void FillFiles(const FileDescriptor* file, std::set<const FileDescriptor*>& done, Response& response) {
+void FillFiles(const Described& described, const FileDescriptor* file, std::set<const FileDescriptor*>& done,
+               Response& response) {
   if (!done.insert(file).second) return;
-  google::protobuf::FileDescriptorProto proto;
-  file->CopyTo(&proto);
-  file->CopyJsonNameTo(&proto);  // by which tools print messages; CopyTo leaves them out
-  proto.SerializeToString(response.mutable_file_descriptor_response()->add_file_descriptor_proto());
-  for (int i = 0; i < file->dependency_count(); ++i) FillFiles(file->dependency(i), done, response);
+  response.mutable_file_descriptor_response()->add_file_descriptor_proto(described.files.at(file));
+  for (int i = 0; i < file->dependency_count(); ++i) FillFiles(described, file->dependency(i), done, response);
 }
 
 template <class Response>
@@ -60,6 +66,11 @@ class Reflector : public CallHandler {
   Reflector(Call& call, std::shared_ptr<const Described> described) : call_(call), described_(std::move(described)) {}
 
   void OnMessage(grpc::ByteBuffer bytes) override {
+    if (++requests_ > kMostRequests) {
+      return call_.Finish(Error(StatusCode::kResourceExhausted,
+                                "more than {} requests in one reflection call; open another call for the rest",
+                                kMostRequests));
+    }
     Request request;
     if (Status parsed = ParseMessage(bytes, request); !parsed.ok()) return call_.Finish(parsed);
     Response response;
@@ -96,14 +107,15 @@ class Reflector : public CallHandler {
     response.mutable_error_response()->set_error_message("the request asks for nothing");
   }
 
-  static void AnswerFile(const FileDescriptor* file, std::string_view what, Response& response) {
+  void AnswerFile(const FileDescriptor* file, std::string_view what, Response& response) const {
     if (file == nullptr) return FillNotFound(what, response);
     std::set<const FileDescriptor*> done;
-    FillFiles(file, done, response);
+    FillFiles(*described_, file, done, response);
   }
 
   Call& call_;
   std::shared_ptr<const Described> described_;
+  int requests_ = 0;
 };
 
 template <class Request, class Response>

@@ -1,7 +1,7 @@
 // gRPC server reflection, v1 and v1alpha, from the descriptors compiled into this program.
 //
 // Describes what `services` (full names, and the messages they lead to) are made of, and nothing else that happens to
-// be linked in.
+// be linked in. Limits count calls, not their messages: one call answers 64 requests and then ends.
 //
 // Thread: loop.
 #pragma once

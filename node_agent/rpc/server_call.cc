@@ -37,13 +37,7 @@ void ServerCall::OnMatchedByPoller() {
 
 void ServerCall::Enter() {
   if (over_) return;
-  Status refused = CheckConnection();
-  if (refused.ok()) {
-    Result<CallPermit> permit = owner_.Admit(*this);
-    if (permit.ok()) permit_ = *std::move(permit);
-    refused = permit.status();
-  }
-  if (!refused.ok()) Finish(refused);
+  if (const Status let_in = LetIn(); !let_in.ok()) Finish(let_in);
 }
 
 bool ServerCall::JoinsLine() {
@@ -52,9 +46,12 @@ bool ServerCall::JoinsLine() {
   return true;
 }
 
-Status ServerCall::CheckConnection() const {
+Status ServerCall::LetIn() {
   if (connection_ == nullptr) return Error(StatusCode::kPermissionDenied, "the connection of this call is not known");
-  return connection_->admission;
+  Result<CallPermit> permit = owner_.Admit(*this);
+  if (permit.ok()) permit_ = *std::move(permit);
+  RETURN_IF_ERROR(connection_->admission);  // before "too many", after which clients would come back
+  return permit.status();
 }
 
 bool ServerCall::Begin() {

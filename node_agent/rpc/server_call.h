@@ -3,7 +3,8 @@
 // Five tags come back from the completion queue: matched, done, read, write, finish. The call is deleted when it was
 // matched and all tags that were set going are back; that also is what frees its connection's fd number.
 //
-// A call that was matched is entered at once (is it known whose it is, is there room for it?). When the client's
+// A call that was matched is entered at once (is it known whose it is, is there room for it?). It is on its account
+// also when its peer is not admitted, who is told that and nothing else, but not without limit. When the client's
 // request is there as well, it waits in line and begins when it is its turn (engine.cc): who sends none takes nobody's
 // turn.
 //
@@ -101,7 +102,7 @@ class ServerCall : public Call {
 
  private:
   bool closed() const { return finished_ || over_; }
-  Status CheckConnection() const;
+  Status LetIn();
   Status MakeHandler();
   void TakeRead(bool ok);
   void StartRead();

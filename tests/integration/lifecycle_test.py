@@ -4,11 +4,21 @@ import os
 import pathlib
 import signal
 import socket
+import sys
 
+from cgroups import Cgroups
 from node import EXIT_FAILED, EXIT_OK, UID, NodeTest, entry, eventually, needs_root
 from process import scaled
 
 ME = f'unix:uid:{os.geteuid()}'
+HOLD_FORTY = """
+import socket, sys
+held = [socket.socket(socket.AF_UNIX) for _ in range(40)]
+for one in held:
+    one.connect(sys.argv[1])
+print('{"connected": 40}', flush=True)
+sys.stdin.readline()
+"""
 
 
 class LifecycleTest(NodeTest):
@@ -208,6 +218,16 @@ class AdminSocketTest(NodeTest):
         node.write_config(more={'admin_socket': {'path': str(node.admin_socket), 'other_pid_namespaces': True}})
         node.start()
         self.assertEqual(node.run(inside).returncode, EXIT_OK)
+
+    @needs_root('cgroups are made')
+    def test_one_caller_that_is_not_admitted_leaves_operators_a_place(self):
+        node = self.started_node([entry('/me', ME)])
+        container = Cgroups(self).make('container')
+        holder = node.start_lines(['unshare', '--pid', '--fork', '--kill-child', '--', sys.executable, '-c', HOLD_FORTY,
+                                   node.admin_socket], cgroup=container)
+        self.assertEqual(holder.json()['connected'], 40)
+        self.assertEqual(node.cli('health').returncode, EXIT_OK)
+        self.assertIn('limit of 24 connections open at once', node.log_text())
 
     def test_its_directory_is_closed_to_others(self):
         node = self.started_node([entry('/me', ME)])

@@ -174,5 +174,14 @@ TEST_F(CallerCgroupsTest, CgroupsThatAUserMadeBelowWhatIsDelegatedToHimAreOneCal
       << "somebody else made it for this one";
 }
 
+TEST_F(CallerCgroupsTest, CgroupsBelowOneThatItsGroupMayWriteAreOneCallerWhateverTheCallersFirstGroupIs) {
+  if (!Make("shared") || !Make("shared/x")) GTEST_SKIP() << "no cgroup can be made here";
+  const uid_t user = 65531;
+  ASSERT_EQ(chown((top_ + "/shared").c_str(), 0, 4711), 0);
+  EXPECT_EQ(AccountIn("shared/x", user), "cgroup " + PathOf("shared/x"));
+  ASSERT_EQ(chmod((top_ + "/shared").c_str(), 0775), 0);
+  EXPECT_EQ(AccountIn("shared/x", user), "cgroup " + PathOf("shared"));
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -1,8 +1,12 @@
 #include "node_agent/rpc/peer_socket.h"
 
+#include <sys/syscall.h>
+
 #include <atomic>
 #include <fstream>
+#include <functional>
 #include <thread>
+#include <utility>
 
 #include "tests/unit/rpc/fixture.h"
 
@@ -23,10 +27,32 @@ void LeaveStaleSocket(const std::string& path) {
   ASSERT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
 }
 
+// What somebody else does at the worst moment, once: this program's bind and listen, at the end of this file, run it.
+struct WorstMoments {
+  std::function<void()> after_bind, after_listen;
+};
+WorstMoments& TheWorstMoments() {
+  static WorstMoments moments;
+  return moments;
+}
+
 class PeerSocketTest : public testing::Test {
  protected:
   std::string path() const { return dir_.path() + "/agent.sock"; }
   Status BindError(const std::string& path) { return PeerSocket::Bind({.path = path}).status(); }
+
+  // The name under which the socket is made.
+  std::string temporary() const { return fmt::format("{}/.new-{}", dir_.path(), getpid()); }
+  std::string MakeSecret() const {
+    const std::string secret = dir_.path() + "/secret";
+    std::ofstream(secret) << "precious";
+    chmod(secret.c_str(), 0600);
+    return secret;
+  }
+  void ExpectNothingServedBecauseSomebodyElseWritesHere(const Status& status) const {
+    EXPECT_NE(Message(status).find("somebody else writes directory " + dir_.path()), std::string_view::npos) << status;
+    EXPECT_FALSE(std::filesystem::exists(std::filesystem::symlink_status(path())));
+  }
   TempDir dir_;
 };
 
@@ -132,5 +158,63 @@ TEST_F(PeerSocketTest, RemovesItsNameAtTheEndButNotASuccessors) {
   EXPECT_FALSE(std::filesystem::exists(path()));
 }
 
+TEST_F(PeerSocketTest, DoesNotFollowASymlinkThatLiesWhereTheSocketIsMade) {
+  const std::string secret = MakeSecret();
+  std::filesystem::create_symlink(secret, temporary());
+  auto socket = PeerSocket::Bind({.path = path()});
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  EXPECT_EQ(ModeOf(secret), 0600u);
+  EXPECT_TRUE(ConnectTo(path()));
+}
+
+TEST_F(PeerSocketTest, DoesNotFollowASymlinkThatIsPutInThePlaceOfTheNewSocket) {
+  const std::string secret = MakeSecret();
+  TheWorstMoments().after_bind = [&] {
+    std::filesystem::remove(temporary());
+    std::filesystem::create_symlink(secret, temporary());
+  };
+  ExpectNothingServedBecauseSomebodyElseWritesHere(BindError(path()));
+  EXPECT_EQ(ModeOf(secret), 0600u);
+}
+
+TEST_F(PeerSocketTest, DoesNotOpenAnotherSocketOfOursThatIsPutInThePlaceOfTheNewOne) {
+  const std::string operators = dir_.path() + "/operators.sock";
+  auto other = PeerSocket::Bind({.path = operators, .mode = 0600});
+  ASSERT_TRUE(other.ok()) << other.status();
+  const UniqueFd inode(open(operators.c_str(), O_PATH | O_CLOEXEC));
+  TheWorstMoments().after_bind = [&] { std::filesystem::rename(operators, temporary()); };
+  ExpectNothingServedBecauseSomebodyElseWritesHere(BindError(path()));
+  struct stat found {};
+  ASSERT_EQ(fstat(inode.get(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0600u);
+}
+
+TEST_F(PeerSocketTest, DoesNotServeASocketThatSomebodyGaveASecondName) {
+  TheWorstMoments().after_bind = [&] { std::filesystem::create_hard_link(temporary(), dir_.path() + "/kept"); };
+  ExpectNothingServedBecauseSomebodyElseWritesHere(BindError(path()));
+}
+
+TEST_F(PeerSocketTest, GivesItsPathToNothingThatIsPutInThePlaceOfTheNewSocketLater) {
+  const std::string secret = MakeSecret();
+  TheWorstMoments().after_listen = [&] {
+    std::filesystem::remove(temporary());
+    std::filesystem::create_symlink(secret, temporary());
+  };
+  ExpectNothingServedBecauseSomebodyElseWritesHere(BindError(path()));
+}
+
 }  // namespace
 }  // namespace lanyard
+
+// In place of the C library's for the whole program.
+extern "C" int bind(int fd, const sockaddr* address, socklen_t size) noexcept {
+  const auto bound = static_cast<int>(syscall(SYS_bind, fd, address, size));
+  if (const auto then = std::exchange(lanyard::TheWorstMoments().after_bind, nullptr)) then();
+  return bound;
+}
+
+extern "C" int listen(int fd, int backlog) noexcept {
+  const auto listening = static_cast<int>(syscall(SYS_listen, fd, backlog));
+  if (const auto then = std::exchange(lanyard::TheWorstMoments().after_listen, nullptr)) then();
+  return listening;
+}

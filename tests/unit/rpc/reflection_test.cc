@@ -23,9 +23,15 @@ class ReflectionTest : public RpcTest {
     Serve(std::move(methods));
   }
 
-  // All requests on one stream, an answer each.
+  template <class Response>
+  struct Conversation {
+    std::vector<Response> responses;
+    grpc::Status end;
+  };
+
+  // All requests on one stream.
   template <class Request, class Response>
-  std::vector<Response> Ask(const char* name, std::vector<Request> requests) {
+  Conversation<Response> Talk(const char* name, std::vector<Request> requests) {
     return WhileServing([this, name, requests = std::move(requests)] {
       auto channel = NewChannel();
       grpc::ClientContext context;
@@ -35,17 +41,25 @@ class ReflectionTest : public RpcTest {
           grpc::internal::ClientReaderWriterFactory<Request, Response>::Create(channel.get(), method, &context));
       for (const Request& request : requests) stream->Write(request);  // before any answer is read
       stream->WritesDone();
-      std::vector<Response> responses;
+      Conversation<Response> conversation;
       Response response;
-      while (stream->Read(&response)) responses.push_back(response);
-      EXPECT_TRUE(stream->Finish().ok());
-      return responses;
+      while (stream->Read(&response)) conversation.responses.push_back(response);
+      conversation.end = stream->Finish();
+      return conversation;
     });
   }
-  std::vector<v1::ServerReflectionResponse> AskV1(std::vector<v1::ServerReflectionRequest> requests) {
-    return Ask<v1::ServerReflectionRequest, v1::ServerReflectionResponse>(
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", std::move(requests));
+  // The same, an answer each.
+  template <class Request, class Response>
+  std::vector<Response> Ask(const char* name, std::vector<Request> requests) {
+    Conversation<Response> conversation = Talk<Request, Response>(name, std::move(requests));
+    EXPECT_TRUE(conversation.end.ok()) << conversation.end.error_message();
+    return std::move(conversation.responses);
   }
+  std::vector<v1::ServerReflectionResponse> AskV1(std::vector<v1::ServerReflectionRequest> requests) {
+    return Ask<v1::ServerReflectionRequest, v1::ServerReflectionResponse>(kV1, std::move(requests));
+  }
+
+  static constexpr char kV1[] = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 };
 
 TEST_F(ReflectionTest, ListsTheServicesInBothVersions) {
@@ -88,6 +102,18 @@ TEST_F(ReflectionTest, DescribesNothingButItsServicesFiles) {
   ASSERT_EQ(answers.size(), 4u);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(answers[i].error_response().error_code(), 5) << answers[i].ShortDebugString();
   EXPECT_EQ(answers[3].error_response().error_code(), 3);
+}
+
+TEST_F(ReflectionTest, OneCallAnswers64RequestsAndThenEndsWithWhatToDo) {
+  v1::ServerReflectionRequest request;
+  request.set_file_containing_symbol("lanyard.test.Echo");
+  EXPECT_EQ(AskV1(std::vector(64, request)).size(), 64u);
+
+  const auto talk = Talk<v1::ServerReflectionRequest, v1::ServerReflectionResponse>(kV1, std::vector(65, request));
+
+  EXPECT_EQ(talk.responses.size(), 64u);
+  EXPECT_EQ(talk.end.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(talk.end.error_message(), "more than 64 requests in one reflection call; open another call for the rest");
 }
 
 TEST_F(ReflectionTest, AServiceWithoutADescriptorIsAnErrorAtStart) {

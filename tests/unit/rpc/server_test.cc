@@ -210,6 +210,28 @@ TEST_F(ServerTest, WhoGoesOnCallingAboveItsLimitLosesItsConnection) {
   EXPECT_EQ(server_->stats().connections.ended_limit, 1u);
 }
 
+TEST_F(ServerTest, WhoIsNotAdmittedIsToldSoUntilItLosesItsConnectionForGoingOn) {
+  Serve(EchoMethods(),
+        {.admit = [](const PeerProcess&) { return Error(StatusCode::kPermissionDenied, "operators only"); }},
+        {.connections = 10, .calls_per_second = 1, .streams = 1});
+  const int told = WhileServing([&] {
+    auto channel = NewChannel();
+    grpc::internal::RpcMethod method(kOnce, grpc::internal::RpcMethod::NORMAL_RPC, channel);
+    int count = 0;
+    for (; count < 2000; ++count) {
+      grpc::ClientContext context;
+      Words request, answer;
+      const grpc::Status status = grpc::internal::BlockingUnaryCall(channel.get(), method, &context, request, &answer);
+      if (status.error_code() != grpc::StatusCode::PERMISSION_DENIED || status.error_message() != "operators only")
+        break;
+    }
+    return count;
+  });
+  EXPECT_GE(told, 500);
+  EXPECT_LT(told, 600);
+  EXPECT_EQ(server_->stats().connections.ended_limit, 1u);
+}
+
 TEST_F(ServerTest, RefusesAMessageAboveTheLimit) {
   Serve(EchoMethods());
   EXPECT_TRUE(Say(std::string(16000, 'x')).ok());
