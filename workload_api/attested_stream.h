@@ -43,6 +43,8 @@ class AttestedStream : public OneRequestHandler<Request>, private ReattestedStre
   Grants& grants() { return grants_; }
   // False: what is renewed is not for this stream yet; it may only be shown what it has (svids_in_hand.h).
   bool may_renew() const { return reattestation_.may_renew(); }
+  // One of entries() is certainly not the caller's any more.
+  bool HasLost() const { return caller_.HasLost(entries_); }
 
   // Sends what `make` returns, unless a message is on its way; then Refresh() is called once more after it.
   template <class Make>

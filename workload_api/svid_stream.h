@@ -82,7 +82,9 @@ class SvidStream : public AttestedStream<Request> {
 
   // Shows what is on record as given to this caller; what is not yet is put there, and shown afterwards.
   void Push() {
-    if (!Ready()) return;
+    // Signature and record take as long as pool and disk take. What the registry has taken away since is not shown: the
+    // change has asked for another look.
+    if (this->HasLost() || !Ready()) return;
     std::vector<CachedPtr> svids, unrecorded;
     for (const EntryPtr& entry : this->entries()) {
       CachedPtr svid = in_hand_.ToShow(entry, svids_.Peek(entry), this->may_renew(), services_.caller.clock.WallNow());

@@ -59,7 +59,14 @@ class FakeAuditLog : public AuditLog {
     return found;
   }
 
-  bool silent = false;       // nothing is answered, ever
+  // Answers all that came while it was silent.
+  void AnswerAll() {
+    for (Done& done : std::exchange(unanswered_, {})) {
+      loop_.Post([done = std::move(done)]() mutable { std::move(done)(OkStatus()); });
+    }
+  }
+
+  bool silent = false;       // nothing is answered, until AnswerAll()
   Status broken;             // what records are answered with
   Status broken_in_reserve;  // the same for those that may use the reserve
   std::vector<AuditRecord> records;

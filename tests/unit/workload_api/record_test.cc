@@ -131,6 +131,36 @@ TEST_F(WorkloadServiceTest, ADenialsRecordHasAlsoWhatNoEntryAsksFor) {
   EXPECT_EQ(records[0].caller->selectors, (std::vector<std::string>{"unix:path:/usr/bin/agent", "unix:uid:4711"}));
 }
 
+TEST_F(WorkloadServiceTest, AnIdentityThatTheRegistryTakesAwayWhileItIsPutOnRecordIsNotShown) {
+  audit_.silent = true;
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);
+  ASSERT_EQ(audit_.Of(AuditKind::kFetch).size(), 1u);
+  std::ofstream(directory_.path() + "/entries.yaml") << "entries: []\n";
+  bool loaded = false;
+  registry_->Reload([&](const Status&) { loaded = true; });
+  ASSERT_TRUE(RunUntil(loop_, [&] { return loaded; }));
+  audit_.AnswerAll();  // before streams are told of the change
+  RunUntilIdle(loop_);
+  EXPECT_TRUE(stream->call.messages.empty());
+  Settle();
+  EXPECT_TRUE(stream->call.messages.empty());
+  EXPECT_EQ(stream->call.status.value_or(OkStatus()).code(), StatusCode::kPermissionDenied);
+}
+
+TEST_F(WorkloadServiceTest, WhatIsNotHandedOutSinceItsRecordComesTooLateIsReleasedOnRecord) {
+  audit_.silent = true;
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);
+  ASSERT_EQ(audit_.Of(AuditKind::kFetch).size(), 1u);
+  clock_.Advance(seconds(5));
+  RunUntilIdle(loop_);
+  EXPECT_EQ(stream->call.status.value_or(OkStatus()).code(), StatusCode::kUnavailable);
+  const auto released = audit_.Of(AuditKind::kRelease);
+  ASSERT_EQ(released.size(), 1u);
+  EXPECT_NE(released[0].reason.find("not handed out"), std::string::npos);
+}
+
 TEST_F(WorkloadServiceTest, ACallThatEndsWhileItIsPutOnRecordLeavesNothingOpen) {
   auto stream = Open("FetchX509SVID");
   while (audit_.Of(AuditKind::kFetch).empty()) loop_.RunOnce(10);
