@@ -70,6 +70,7 @@ class Agent {
   // Puts on record that somebody is above a limit, before it is known who that is.
   void RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource, const Status& why);
   Status ServeEndpoints();
+  void ReadConfig();
   void OnConfig(const Result<Config>& config);
   // Makes what can be in force so; says what is and what is not.
   std::string TakeOver(const Config& config);
@@ -121,8 +122,10 @@ class Agent {
   std::unique_ptr<Clock::Alarm> readiness_alarm_;
   bool ready_ = true;                             // as it was last told
   std::vector<std::string> waiting_for_restart_;  // keys of the configuration
-  std::vector<std::string> broken_config_;        // why the file of the last reload was not taken over
-  std::vector<std::string> registry_warnings_;    // what was said last
+  bool reading_config_ = false;
+  bool read_config_again_ = false;
+  std::vector<std::string> broken_config_;      // why the file of the last reload was not taken over
+  std::vector<std::string> registry_warnings_;  // what was said last
   std::unique_ptr<Clock::Alarm> record_limit_;
   bool draining_ = false;
   bool all_written_ = false;

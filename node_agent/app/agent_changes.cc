@@ -1,7 +1,9 @@
 // How a running agent changes: the configuration is read again, and the end.
 #include <algorithm>
+#include <utility>
 
 #include "node_agent/app/agent.h"
+#include "node_agent/app/config_file.h"
 #include "node_agent/app/config_reload.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/log.h"
@@ -19,8 +21,22 @@ void Agent::Reload() {
   manager_.Reloading();
   ca_->Reload();
   crls_->Reload();
-  loop_.ComputeInPool([path = config_path_] { return LoadConfig(path); },
-                      [this](const Result<Config>& config) { OnConfig(config); });
+  ReadConfig();
+}
+
+// One after the other, so that what was read last is in force.
+void Agent::ReadConfig() {
+  if (reading_config_) {
+    read_config_again_ = true;
+    return;
+  }
+  reading_config_ = true;
+  loop_.ComputeInPool([path = config_path_] { return LoadConfigFile(path); },
+                      [this](const Result<Config>& config) {
+                        reading_config_ = false;
+                        if (std::exchange(read_config_again_, false)) return ReadConfig();
+                        OnConfig(config);
+                      });
 }
 
 void Agent::OnConfig(const Result<Config>& config) {

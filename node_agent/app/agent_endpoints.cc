@@ -44,6 +44,22 @@ ComponentReadiness OfCa(const ReadinessSources& sources) {
   return ca;
 }
 
+// Making a page takes the loop's time, and anybody on the machine may ask: so many get the one that was just made.
+constexpr std::chrono::milliseconds kSharePage{10};
+
+template <class Page>
+std::function<Page()> Shared(std::function<Page()> make) {
+  return
+      [make = std::move(make), page = Page(), made = std::optional<std::chrono::steady_clock::time_point>()]() mutable {
+        const auto now = std::chrono::steady_clock::now();
+        if (!made || now - *made >= kSharePage) {
+          page = make();
+          made = now;
+        }
+        return page;
+      };
+}
+
 HttpRoutes MetricRoutes(std::function<std::string()> page) {
   return {{"/metrics", [page = std::move(page)] {
              return HttpResponse{.content_type = std::string(kMetricsContentType), .body = page()};
@@ -102,9 +118,10 @@ Result<std::unique_ptr<AgentEndpoints>> AgentEndpoints::Start(EventLoop& loop, c
     endpoints->servers_.push_back(*std::move(server));
     return endpoints->servers_.back().get();
   };
+  readiness = Shared(std::move(readiness));
   const bool shared = options.metrics && options.health && *options.metrics == *options.health;
   if (options.metrics) {
-    HttpRoutes routes = MetricRoutes(std::move(metrics));
+    HttpRoutes routes = MetricRoutes(Shared(std::move(metrics)));
     if (shared) routes.merge(HealthRoutes(readiness));
     ASSIGN_OR_RETURN(endpoints->metrics_, serve("metrics", *options.metrics, std::move(routes)));
     if (shared) endpoints->health_ = endpoints->metrics_;

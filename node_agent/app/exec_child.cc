@@ -17,8 +17,9 @@ constexpr int kSignals[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
                             SIGALRM, SIGPIPE, SIGCHLD, SIGIO,   SIGPWR,  SIGWINCH};
 
 // As it was when we were started: what we set for our own libraries since (gRPC's experiments) is not for the program.
-std::vector<std::string> EnvironmentAtStart() {
+Result<std::vector<std::string>> EnvironmentAtStart() {
   std::ifstream file("/proc/self/environ", std::ios::binary);
+  if (!file) return ErrnoStatus(errno, "read our own environment, which the program is to have: /proc/self/environ");
   std::vector<std::string> variables;
   for (std::string variable; std::getline(file, variable, '\0');) variables.push_back(std::move(variable));
   return variables;
@@ -61,7 +62,7 @@ std::optional<signalfd_siginfo> ChildSignals::Next() const {
 
 Result<ExecChild> ExecChild::Start(const std::vector<std::string>& command,
                                    const std::vector<std::pair<std::string, std::string>>& more, const sigset_t& mask) {
-  std::vector<std::string> variables = EnvironmentAtStart();
+  ASSIGN_OR_RETURN(std::vector<std::string> variables, EnvironmentAtStart());
   std::erase_if(variables, [&](const std::string& variable) {
     return std::any_of(more.begin(), more.end(),
                        [&](const auto& one) { return variable.starts_with(one.first + "="); });

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include "node_agent/app/agent.h"
+#include "node_agent/app/config_file.h"
 #include "node_agent/base/log.h"
 #include "node_agent/base/service_manager.h"
 #include "node_agent/base/signals.h"
@@ -31,18 +32,18 @@ void SizeThreadPool() {
 int RunAgent(const std::string& config_path) {
   ProtectProcess();
   SizeThreadPool();
+  EventLoop loop;
+  std::unique_ptr<Clock> clock = MakeSystemClock(loop);  // outlives the manager, whose watchdog has an alarm on it
   auto manager = ServiceManager::FromEnvironment();
   if (!manager.ok()) {
     LANYARD_LOG_ERROR("cannot start: {}", Message(manager.status()));
     return 1;
   }
-  Result<Config> config = LoadConfig(config_path);
+  Result<Config> config = LoadConfigFile(config_path);
   for (const std::string& line : ErrorLines(config.status())) LANYARD_LOG_ERROR("configuration: {}", line);
   if (!config.ok()) return 1;
   StartLogging(config->log.level, config->log.format);
 
-  EventLoop loop;
-  std::unique_ptr<Clock> clock = MakeSystemClock(loop);
   auto agent = Agent::Start(config_path, *std::move(config), **manager, loop, *clock);
   if (!agent.ok()) {
     LANYARD_LOG_ERROR("cannot start: {}", Message(agent.status()));

@@ -85,7 +85,11 @@ class HttpClient::Transfer : public Request {
 
   // No more at a time than there are connections: reads that hang must not fill the pool.
   void ReadFiles() {
-    if (state_.reading == state_.options.connections) return state_.to_read.push_back(this);
+    if (state_.reading == state_.options.connections) {
+      state_.to_read.push_back(this);
+      in_line_ = true;
+      return;
+    }
     ++state_.reading;
     state_.loop.ComputeInPool([settings = *TlsOf(state_.options.server)] { return ReadTlsFiles(settings); },
                               [this, state = &state_, client = std::weak_ptr<int>(state_.alive),
@@ -95,6 +99,7 @@ class HttpClient::Transfer : public Request {
                                 if (!state->to_read.empty()) {
                                   Transfer* next = state->to_read.front();
                                   state->to_read.pop_front();
+                                  next->in_line_ = false;
                                   next->ReadFiles();
                                 }
                                 if (alive.expired() || done_ == nullptr) return;
@@ -246,7 +251,7 @@ class HttpClient::Transfer : public Request {
 
   // A transfer that is not complete takes its connection with it.
   void Leave() {
-    state_.to_read.remove(this);
+    if (std::exchange(in_line_, false)) state_.to_read.remove(this);
     if (easy_ == nullptr) return;
     if (added_) state_.multi->Remove(easy_);
     state_.curl().easy_cleanup(std::exchange(easy_, nullptr));
@@ -263,6 +268,7 @@ class HttpClient::Transfer : public Request {
   char text_[CURL_ERROR_SIZE] = {};
   CURL* easy_ = nullptr;
   bool added_ = false;
+  bool in_line_ = false;  // in State::to_read
   std::unique_ptr<Clock::Alarm> alarm_;
   size_t header_bytes_ = 0;
   HttpAnswer answer_;

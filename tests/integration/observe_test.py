@@ -281,6 +281,7 @@ class ServiceManagerTest(ObserveTest):
         finally:
             node.process.send_signal(signal.SIGCONT)
         said.until('WATCHDOG=1')
+        self.assertEqual(node.stop(), 0)
 
     def test_no_watchdog_no_feeding(self):
         node, said = self.watched()

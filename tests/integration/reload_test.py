@@ -263,6 +263,19 @@ class BrokenFileTest(ReloadTest):
         self.assertEqual(self.hang_up(node, log), 'nothing changed; nothing waits for a restart')
         self.assertEqual(self.findings(node), [])
 
+    def test_a_file_that_others_may_write_is_not_believed(self):
+        node, log = self.running()
+        node.write_config('30m', {'svid': {'x509_ttl': '30m'}})
+        node.config.chmod(0o666)
+        self.assertRegex(self.hang_up(node, log), f'kept as it was: .*{node.config}.*666')
+        node.config.chmod(0o644)
+        self.assertIn('in force: svid.x509_ttl', self.hang_up(node, log))
+        node.stop()
+        node.config.chmod(0o666)
+        node.launch()
+        self.assertNotEqual(node.process.wait(20), 0, 'nor at start')
+        self.assertIn(str(node.config), node.log_text())
+
     def test_a_file_that_is_gone_keeps_everything(self):
         node, log = self.running()
         node.config.rename(node.dir / 'away')

@@ -53,7 +53,7 @@ TEST(ConfigAttestorsTest, AsksTheApiServerOnlyWhereItsAddressIsNamed) {
   expected.api_token_path = "/t";
   EXPECT_EQ(config->attestors.kubernetes, expected);
   EXPECT_EQ(KubernetesOptions().api_address, "");
-  EXPECT_THAT(ErrorsOfRest("attestors: {kubernetes: {api_server: {}}}\n"), ElementsAre(At("2:39", "api_server")));
+  EXPECT_THAT(ErrorsOfRest("attestors: {kubernetes: {api_server: {}}}\n"), ElementsAre(At("2:26", "api_server")));
 }
 
 TEST(ConfigAttestorsTest, RefusesAKubeletThatCannotBeAsked) {
