@@ -5,7 +5,8 @@
 // waits for that greeting: it is sent only to a client that was verified and authorized.
 //
 // Thread: one thread per connection. Failure: a refused peer is Unauthenticated or PermissionDenied with the verifier's
-// reason; every wait ends after ten seconds.
+// reason; every wait for bytes ends after ten seconds. (A server that is no demonstration also ends a handshake whose
+// bytes come one by one.)
 #pragma once
 
 #include <cstdint>
