@@ -178,6 +178,7 @@ class KubeletAttackTest(NodeTest):
                    'another|on node node2': whole(json.dumps({'items': [pod('x', [], node='node2')]}).encode())}
         node, cgroup = self.start(refresh='200ms')
         before = node.resident_bytes()
+        time.sleep(0.3)  # what the kubelet has said at start is old then
         for reason, answer in answers.items():
             self.kubelet.answer = answer
             self.denied(node, cgroup, reason)
