@@ -273,7 +273,8 @@ class BrokenFileTest(ReloadTest):
         node.stop()
         node.config.chmod(0o666)
         node.launch()
-        self.assertNotEqual(node.process.wait(20), 0, 'nor at start')
+        process, node.process = node.process, None
+        self.assertNotEqual(process.wait(20), 0, 'nor at start')
         self.assertIn(str(node.config), node.log_text())
 
     def test_a_file_that_is_gone_keeps_everything(self):
