@@ -31,7 +31,9 @@ class Running {
     address.sin_family = AF_INET;
     address.sin_port = htons(port_);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    Require(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    // libFuzzer's timer interrupts, and thousands of connections in a second may leave no port for a moment.
+    while (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0 && errno != EISCONN)
+      Require(errno == EINTR || errno == EALREADY || errno == EADDRNOTAVAIL);
     const timeval patience{.tv_sec = 10, .tv_usec = 0};
     Require(setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
     while (!request.empty()) {
