@@ -54,6 +54,7 @@ Status CheckNamedOutside(const CgroupMembership& cgroup, const ContainerName& na
 class Verdict {
  public:
   void Add(const CgroupMembership& told, const ProcStatus& caller, const MountTable& mounts) {
+    if (!failed_.ok()) return;
     const CgroupMembership cgroup = mounts.cgroup_tree.FromRoot(told);
     ContainerName name = LocateContainer(cgroup.path);
     if (!name.found()) return;
@@ -63,8 +64,8 @@ class Verdict {
     if (!counts.ok()) {
       undecided_.emplace_back(std::move(name), counts.status());
     } else if (*counts) {
-      if (Status outside = CheckNamedOutside(cgroup, name, mounts); !outside.ok() && failed_.ok()) failed_ = outside;
-      if (Status merged = MergeContainerName(found_, std::move(name)); !merged.ok() && failed_.ok()) failed_ = merged;
+      failed_ = CheckNamedOutside(cgroup, name, mounts);
+      if (failed_.ok()) failed_ = MergeContainerName(found_, std::move(name));
     }
   }
 

@@ -162,8 +162,8 @@ class KubernetesAttestor : public Attestor {
   std::string_view type() const override { return kType; }
   std::optional<std::chrono::milliseconds> service_limit() const override { return limit_; }
   Status health() const override {
-    const bool kubelet_only = !kubelet_.health().ok() || !api_server_;
-    return kubelet_only ? kubelet_.health() : api_server_->health();
+    if (!kubelet_.health().ok() || !api_server_) return kubelet_.health();
+    return api_server_->health();
   }
 
   std::unique_ptr<Attempt> Attest(std::shared_ptr<const Subject> subject, Deadline /*deadline*/, Done done) override {

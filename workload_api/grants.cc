@@ -27,10 +27,11 @@ void Grants::Add(const std::vector<Granted>& svids, Done done) {
   for (const Granted& svid : svids) pending_.push_back(svid.entry);
   Write(RecordsOf(svids), [this, done = std::move(done)](Status status) mutable {
     const std::vector<EntryPtr> recorded = std::exchange(pending_, {});
-    if (status.ok()) granted_.insert(recorded.begin(), recorded.end());
-    // Its record may still come, after the caller was told that there is nothing.
-    for (const EntryPtr& entry : status.ok() ? std::vector<EntryPtr>() : recorded)
-      Release(entry, "it was not handed out");
+    if (status.ok()) {
+      granted_.insert(recorded.begin(), recorded.end());
+    } else {  // the record may still come, after the caller was told that there is nothing
+      for (const EntryPtr& entry : recorded) Release(entry, "it was not handed out");
+    }
     std::move(done)(std::move(status));
   });
 }

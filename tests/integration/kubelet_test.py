@@ -120,6 +120,26 @@ class KubeletAttackTest(NodeTest):
         self.kubelet.namespaces['shop'] = {}
         eventually(lambda: node.cli('fetch', 'x509', uid=UID, cgroup=cgroup).returncode == EXIT_OK, what='that it is served again')
 
+    def test_an_api_server_that_says_nothing_or_garbage_gives_nothing_and_delays_nobody_who_does_not_need_it(self):
+        held = threading.Event()
+        self.addCleanup(held.set)
+        silent = {'in time': lambda handler: held.wait(30)}
+        garbage = {
+            'read the API server.s answer': lambda handler: handler.say(200, b'{"kind":"Namespace","metadata":'),
+            'no kind of the kind': lambda handler: handler.say(200, b'{"kind":"Status"}'),
+            'about another namespace': lambda handler: handler.say(200, b'{"kind":"Namespace","metadata":{"name":"other"}}'),
+            'longer than': lambda handler: handler.say(200, b' ' * (3 << 20))}
+        node, cgroup = self.start_with_labels()
+        for reason, answer in (garbage | silent).items():
+            self.kubelet.answer = lambda handler, answer=answer: (
+                answer(handler) if handler.path.startswith('/api/') else handler.say(200, self.kubelet.body()))
+            caller = node.start_cli('fetch', 'x509', uid=UID, cgroup=cgroup)
+            begun = time.monotonic()
+            self.assertNotEqual(node.cli('fetch', 'x509', uid=OTHER_UID).returncode, EXIT_OK)
+            self.assertLess(time.monotonic() - begun, scaled(2), 'who is in no pod does not wait')
+            self.assertNotEqual(caller.wait(60), EXIT_OK)
+            self.assertRegex(caller.error_text(), f'ask the API server: .*{reason}')
+
     def test_another_certificate_is_refused_before_the_token_is_sent(self):
         for reason, certify in {
                 'node1': lambda: self.kubelet.certify('DNS:node2,IP:127.0.0.1'),
