@@ -124,7 +124,8 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
   }
   for (const auto& [type, why] : sources.attestors.problems()) {
     findings.push_back(
-        {"attestors", HealthLevel::kDegraded, fmt::format("attestor {} cannot find something out: {}", type, Message(why)),
+        {"attestors", HealthLevel::kDegraded,
+         fmt::format("attestor {} cannot find something out: {}", type, Message(why)),
          "until it can, who needs its selectors gets nothing new, and open streams keep what they have"});
   }
   AddKernel(findings);
