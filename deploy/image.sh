@@ -67,6 +67,7 @@ for program in "${programs[@]}"; do
   install -m 755 "$program" "$work/programs/"
   strip --strip-debug "$work/programs/${program##*/}"
 done
+LC_ALL=C readelf --wide --program-headers "$work/programs/lanyard" | sed -n 's/.*program interpreter: \(.*\)]/\1/p' >"$work/loader"
 
 # What Debian's packages are unpacked to becomes the image. Scanners find out in status.d what is installed, since no
 # package was ever configured. Of the libraries those stay that the loader takes for a program, or for libcurl, which is
@@ -81,23 +82,24 @@ for package in var/cache/apt/archives/*.deb; do
   dpkg-deb --field "$package" >"var/lib/dpkg/status.d/$(dpkg-deb --field "$package" Package)"
 done
 cp "$here"/programs/* usr/bin/
+loader=$(cat "$here/loader")
 for object in usr/bin/lanyard* usr/lib/*/libcurl.so.4; do
   echo "/$object"
-  if ! chroot . /lib64/ld-linux-*.so.* --list "/$object" >"$here/list"; then
+  if ! chroot . "$loader" --list "/$object" >"$here/list"; then
     echo "image: ${object##*/} needs this library; add its package to run_packages in deploy/packages.sh" >&2
     exit 1
   fi
   sed -n 's|^.*[[:space:]]\(/[^ ]*\) (0x.*|\1|p' "$here/list"
 done >"$here/names"
-{
-  ls -d lib/*/ld-linux-*.so.*
-  while read -r name; do
-    echo "${name#/}"
-    target=$(readlink ".$name") || continue
-    name=${name#/}
-    echo "${name%/*}/$target"
-  done <"$here/names"
-} >"$here/kept"
+while read -r name; do
+  name=${name#/}
+  echo "$name"
+  target=$(readlink "$name") || continue
+  case $target in
+    /*) echo "${target#/}" ;;
+    *) echo "${name%/*}/$target" ;;
+  esac
+done <"$here/names" >"$here/kept"
 chmod "$(cat "$here/mode")" usr/bin/lanyard*
 find lib usr/lib ! -type d | grep -vxFf "$here/kept" | xargs rm -f
 find lib usr/lib -depth -type d -empty -delete

@@ -6,8 +6,8 @@
 #   deploy/quickstart.sh --stop   only stops what an earlier run left running
 #
 # Everything it makes lies in one directory ($LANYARD_QUICKSTART_DIR; as root /var/lib/lanyard-quickstart, else
-# ~/.local/state/lanyard-quickstart), except for the build in build/release and, as root, two cgroups. A second run
-# stops only the agent that its own pid file names, by pid and start time.
+# ~/.local/state/lanyard-quickstart), except for the build in build/release and, as root, three cgroups while it runs.
+# A second run stops only the agent that its own pid file names, by pid and start time.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 umask 022

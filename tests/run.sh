@@ -19,7 +19,7 @@ while [ $# -gt 0 ]; do
   case "$1" in
     --preset) preset=${2:?--preset needs a name}; shift 2 ;;
     --fast) fast=yes; shift ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' tests/run.sh; exit 0 ;;
     *) ctest_arguments+=("$1"); shift ;;
   esac
 done
@@ -38,8 +38,8 @@ else
   export LANYARD_PEERS
 fi
 say "run the tests"
-# Not under strangers' settings: what a user's shell says about sockets must not reach the programs under test.
-unset SPIFFE_ENDPOINT_SOCKET LANYARD_ADMIN_SOCKET LD_PRELOAD
+# Not under strangers' settings: what a user's shell says about sockets and directories must not reach the programs under test.
+unset SPIFFE_ENDPOINT_SOCKET LANYARD_ADMIN_SOCKET LD_PRELOAD XDG_RUNTIME_DIR
 code=0
 ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "${ctest_arguments[@]}" 2>&1 |
   tee "build/$preset/ctest.log" || code=$?

@@ -17,7 +17,7 @@ builds=() wanted=()
 while [ $# -gt 0 ]; do
   case "$1" in
     --build) builds+=("${2:?--build needs a directory}"); shift 2 ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' tests/tidy.sh; exit 0 ;;
     *) wanted+=("$1"); shift ;;
   esac
 done

@@ -93,11 +93,13 @@ find_cgroups() {
   local mount place
   is_root || return 1
   while read -r mount; do
-    for place in "${places[@]}"; do
-      mkdir -p "$mount/$stage/$place" 2>/dev/null || continue 2
-      ( echo "$BASHPID" >"$mount/$stage/$place/cgroup.procs" ) 2>/dev/null || continue 2
-    done
     cgroup_root=$mount/$stage
+    for place in "${places[@]}"; do
+      mkdir -p "$cgroup_root/$place" 2>/dev/null && ( echo "$BASHPID" >"$cgroup_root/$place/cgroup.procs" ) 2>/dev/null && continue
+      remove_cgroups
+      cgroup_root=
+      continue 2
+    done
     return 0
   done < <(findmnt -rn -t cgroup2 -o TARGET; findmnt -rn -t cgroup -O pids -o TARGET)
   return 1

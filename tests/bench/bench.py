@@ -60,13 +60,16 @@ def about():
         return subprocess.run(['git', '-c', 'safe.directory=*', '-C', ROOT, *words], capture_output=True, text=True, check=False).stdout.strip()
     processor = next((line.split(':', 1)[1].strip() for line in pathlib.Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
                       if line.startswith('model name')), platform.machine())
+    load, cpus = pathlib.Path('/proc/loadavg').read_text(encoding='ascii').split()[0], os.cpu_count()
     cache = (BUILD / 'CMakeCache.txt').read_text(encoding='utf-8').splitlines()
     return {
-        'machine': f'{processor}, {os.cpu_count()} CPUs, kernel {platform.release()}',
+        'machine': f'{processor}, {cpus} CPUs, kernel {".".join(platform.release().split(".")[:2])}',
         'commit': git('rev-parse', '--short', 'HEAD') + (' and changes' if git('status', '--porcelain', '-uno') else ''),
         'build': next(line.split('=', 1)[1] for line in cache if line.startswith('CMAKE_BUILD_TYPE:')),
         'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
-        'load_at_start': pathlib.Path('/proc/loadavg').read_text(encoding='ascii').split()[0],
+        'load_at_start': load,
+        'warning': f'the load was {load} on {cpus} CPUs before anything was measured: these are the figures of a busy machine'
+                   if float(load) > cpus else '',
     }
 
 
@@ -89,6 +92,8 @@ def main():
     Bench.with_spire = not arguments.without_spire
     print(', '.join([f'{results.about["machine"]}', f'commit {results.about["commit"]}', f'{results.about["build"]} build',
                      f'load {results.about["load_at_start"]} at the start', results.about['date'], f'{Bench.rounds} rounds']), flush=True)
+    if results.about['warning']:
+        print(f'WARNING: {results.about["warning"]}', flush=True)
     fine = True
     for part in arguments.parts or PARTS:
         begin = time.monotonic()

@@ -137,19 +137,19 @@ class Ours(Contender):
 
 
 class SpireAgent(Contender):
-    """spire-agent with SPIRE's defaults, and a server of its own."""
+    """spire-agent with SPIRE's defaults, and a server of its own. `discover_path`: it finds out path and hash of executables, too."""
 
     name = 'spire'
 
-    def __init__(self, test, entries, connections=None, cpus=None, foreign=None, docker=None, kubelet=None):  # it has no limit of connections
-        del connections
+    def __init__(self, test, entries, connections=None, cpus=None, foreign=None, docker=None, kubelet=None, discover_path=False):
+        del connections  # it has no limit of them
         attestor = ''
         if docker:
             attestor = f'WorkloadAttestor "docker" {{ plugin_data {{ docker_socket_path = "unix://{docker}" }} }}'
         if kubelet:
             attestor = (f'WorkloadAttestor "k8s" {{ plugin_data {{ kubelet_secure_port = {kubelet.port} '
                         f'kubelet_ca_path = "{kubelet.ca}" token_path = "{kubelet.token_file}" }} }}')
-        self.spire = Spire(test, cpus=cpus, attestors=attestor)
+        self.spire = Spire(test, cpus=cpus, attestors=attestor, discover_path=discover_path)
         self.entries, self.foreign = entries, foreign
         self.socket = self.spire.socket
 
@@ -297,6 +297,15 @@ class Bench(NodeTest):
         for one in all_:
             one.serves()
         return all_
+
+    def all_served(self, one, times, what):
+        """Whether none of these is None. Whom our agent has not served fails the benchmark; whom spire-agent has not is told."""
+        missed = times.count(None)
+        if missed:
+            said = f'{one.name}: {missed} of {len(times)} {what} were not served'
+            self.assertNotEqual(one.name, 'ours', said)
+            print(said, flush=True)
+        return not missed
 
     def add(self, row, contender, value):
         self.results.add(row, contender if isinstance(contender, str) else contender.name, value)

@@ -3,7 +3,7 @@
 import time
 
 from contenders import Bench, Held, mine, others
-from fetch_bench import percentile
+from svid_stream import percentile
 from function_bench import run
 from start_bench import start_seconds
 

@@ -43,7 +43,5 @@ class DockerBench(Bench):
                 time.sleep(KEPT + 1)
                 crowd, begin = Crowd(self, one.socket, cgroups), time.monotonic()
                 served = crowd.release()
-                if None in served:
-                    print(f'{one.name}: {served.count(None)} of {count} containers were not served', flush=True)
-                else:
+                if self.all_served(one, served, 'containers'):
                     self.add('docker.crowd', one, 1000 * (max(served) - begin))

@@ -4,9 +4,9 @@ import time
 
 from cgroups import Cgroups
 from contenders import ME, Bench, Ours, mine
-from fetch_bench import percentile
 from node import UID, is_root
 from programs import call_flood_program, flood_program
+from svid_stream import percentile
 
 CONNECTIONS = 20_000  # of the flood of garbage
 
@@ -43,7 +43,7 @@ class FloodBench(Bench):
 
     @staticmethod
     def p99(seen):
-        return percentile(sorted(seen['micros']), 99) / 1000
+        return percentile(seen['micros'], 99) / 1000
 
     def meanwhile(self, ours, flooded, attackers, cgroup):
         """The p99 of fetches from our agent while another or itself is flooded."""
@@ -58,4 +58,4 @@ class FloodBench(Bench):
         self.add('flood.failed', 'ours', failed)
         for one in running:
             one.json(30)
-        return percentile(sorted(micros), 99) / 1000
+        return percentile(micros, 99) / 1000

@@ -87,9 +87,7 @@ class KubernetesBench(Bench):
             begin = time.monotonic()
             served = crowd.release()
             late = [at - listed(number) if at else None for number, at in enumerate(served)]
-            if None in late:
-                print(f'{one.name}: {late.count(None)} of {len(late)} pods were not served', flush=True)
-            else:
+            if self.all_served(one, late, 'pods'):
                 self.add('k8s.crowd', one, 1000 * max(late))
                 self.add('k8s.crowd.median', one, 1000 * statistics.median(late))
             times = [at for at, _ in node.kubelet.requests if begin <= at <= max(filter(None, served))]

@@ -71,6 +71,8 @@ def figures(run):
     """The Markdown between the marks."""
     about = run['about']
     yield f'Machine: {about["machine"]}. {about["build"]} build of commit {about["commit"]}, {about["date"]}, load {about["load_at_start"]} at the start.'
+    if about.get('warning'):
+        yield f'**Warning:** {about["warning"]}.'
     yield ''
     yield row(*HEADS)
     yield row('---', '---:', '---:', '---:', '---:', '---', '---')

@@ -1,7 +1,7 @@
 """What repeated calls for tokens cost, on connections that are kept open as a client library keeps them."""
 
 from contenders import Bench, mine
-from fetch_bench import percentile
+from svid_stream import percentile
 
 
 class TokenBench(Bench):

@@ -7,8 +7,8 @@ import time
 
 from cgroups import Cgroups
 from node import EXIT_OK, OTHER_UID, UID, NodeTest, entry, is_root, needs_root, shared_file
+from peers import PEERS
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 GO = [PEERS / 'bin/go-spiffe-peer']
 PYTHON = [PEERS / 'python/bin/python', shared_file(pathlib.Path(__file__).with_name('python') / 'peer.py')]
 ME = os.geteuid()

@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 import unittest
 
-from grpcurl import PEERS
 from node import BUILD
+from peers import PEERS
 
 THEIRS = PEERS / 'bin/containerinfo'
 OURS = BUILD / 'tests/conformance/container_names'

@@ -1,6 +1,5 @@
 """The workload socket as grpcurl sees it, which knows nothing about SPIFFE: what it shows and calls it has from reflection."""
 
-import json
 import os
 
 import grpcurl

@@ -5,7 +5,6 @@ Lanyard's HTTP/2 is gRPC's, so what fails here is gRPC's; nothing else may, and 
 
 import contextlib
 import os
-import pathlib
 import re
 import socket
 import subprocess
@@ -13,9 +12,10 @@ import threading
 import xml.etree.ElementTree as xml
 
 from node import NodeTest, entry
+from peers import PEERS
 from process import scaled
 
-H2SPEC = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers')) / 'bin/h2spec'
+H2SPEC = PEERS / 'bin/h2spec'
 ME = os.geteuid()
 
 # h2spec's requests are no gRPC calls. gRPC refuses them with HEADERS and RST_STREAM twice over, and h2spec's client ends a

@@ -14,9 +14,9 @@ import time
 
 from authority import openssl
 from node import ROOT, NodeTest, entry, eventually
+from peers import PEERS
 from process import LineProcess, scaled
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 PYTHON = PEERS / 'mcp/bin/python'
 DEMO = ROOT / 'deploy/demo/mcp'
 ME = f'unix:uid:{os.geteuid()}'
@@ -36,21 +36,37 @@ class McpTest(NodeTest):
         (build / 'lanyard').symlink_to(node.binary)
         environment = {**os.environ, 'LANYARD_MCP_DEMO_DIR': str(node.dir / 'demo'), 'LANYARD_BUILD': str(build),
                        'LANYARD_MCP_PYTHON': str(PYTHON)}
-        done = subprocess.run([DEMO / 'run.sh'], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              check=False, timeout=170)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        steps = done.stdout.split('\n== ')[1:]
+        code, said, errors = self.demonstration(environment)
+        self.assertEqual(code, 0, said + errors)
+        steps = said.split('\n== ')[1:]
         self.assertEqual([step[:4] for step in steps], [f'{number}/8 ' for number in range(1, 9)])
         asked = [step.count('tool:  asked') for step in steps]
         answered = [step.count('agent: answer: ') for step in steps]
-        self.assertEqual(asked, [0, 0, 0, 1, 2, 0, 0, 1], done.stdout)
-        self.assertEqual(answered, asked, done.stdout)
+        self.assertEqual(asked, [0, 0, 0, 1, 2, 0, 0, 1], said)
+        self.assertEqual(answered, asked, said)
         for step, line in ((5, 'agent: meanwhile my identity rotated'),
                            (6, 'not spiffe://agents.example/assistant'), (6, 'lanyard: exec: denied'),
                            (6, 'peer did not return a certificate'), (7, 'agent: no answer: nobody of tools.example is believed')):
             self.assertIn(line, steps[step - 1])
         left = subprocess.run(['pgrep', '-f', str(node.dir / 'demo')], capture_output=True, text=True, check=False)
         self.assertEqual(left.stdout, '', 'nothing goes on running')
+
+    def demonstration(self, environment):
+        """How it ended, and what it printed. One that does not end is asked to, so that it stops what it has started."""
+        program = subprocess.Popen([DEMO / 'run.sh'], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        try:
+            said, errors = program.communicate(timeout=170)
+            return program.returncode, said, errors
+        except subprocess.TimeoutExpired:
+            program.terminate()
+            try:
+                said, errors = program.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+                raise
+            raise AssertionError(f'it did not end:\n{said}{errors}') from None
 
     # The same programs by themselves.
 

@@ -9,8 +9,9 @@ import pathlib
 import subprocess
 
 from bundle_endpoint import EndpointTest
-from clients_test import GO, PEERS
+from clients_test import GO
 from node import EXIT_OK, eventually
+from peers import PEERS
 from process import scaled
 from spire import free_port
 

@@ -2,17 +2,15 @@
 Python's spiffe 0.3.2 with the standard ssl, and ghostunnel 1.8.4 in front of programs that speak plain text."""
 
 import json
-import os
 import pathlib
 import socket
 import threading
 
 from node import EXIT_OK, shared_file
+from peers import PEERS
 from process import scaled
 from spire import free_port
-from tls_pair import AGENT, ANSWER, REQUEST, PairTest
-
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
+from tls_pair import ANSWER, REQUEST, PairTest
 
 TLS_1_3 = ('TLS 1.3', 'TLSv1.3')  # as Go and as Python call it
 GHOSTUNNEL = PEERS / 'bin/ghostunnel'

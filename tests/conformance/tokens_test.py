@@ -9,6 +9,7 @@ import subprocess
 
 import grpcurl
 from node import NodeTest, entry
+from peers import PEERS
 from process import scaled
 
 CHECK = pathlib.Path(__file__).with_name('python') / 'check_tokens.py'
@@ -17,7 +18,7 @@ ISSUER = 'https://oidc.example.org'
 
 class TokensTest(NodeTest):
     def accepts(self, key_type):
-        if not grpcurl.GRPCURL.exists() or not grpcurl.PEERS.joinpath('python.stamp').exists():
+        if not grpcurl.GRPCURL.exists() or not PEERS.joinpath('python.stamp').exists():
             self.skipTest('grpcurl and the Python clients are not there; tests/peers.sh makes them')
         node = self.node([entry('/tool', f'unix:uid:{os.geteuid()}')])
         node.write_config(more={'identity_source': {'embedded_ca': {'key_type': key_type}}, 'oidc': {'issuer': ISSUER},
@@ -31,7 +32,7 @@ class TokensTest(NodeTest):
         fetched = {'key_type': key_type, 'issuer': ISSUER, 'jwt': jwt['svid'], 'wit': wit['witSvid'],
                    'jwt_keys': json.loads(base64.b64decode(jwt_bundles['spiffe://example.org'])),
                    'wit_key': json.loads(wit['witSvidKey']), 'wit_keys': json.loads(wit_bundles['spiffe://example.org'])}
-        done = subprocess.run([grpcurl.PEERS / 'python/bin/python', CHECK], input=json.dumps(fetched), text=True,
+        done = subprocess.run([PEERS / 'python/bin/python', CHECK], input=json.dumps(fetched), text=True,
                               capture_output=True, check=False, timeout=scaled(60))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(json.loads(done.stdout), {'good': ['jwt', 'wit']})

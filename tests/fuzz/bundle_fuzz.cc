@@ -7,6 +7,7 @@
 
 #include "pki/base64.h"
 #include "pki/bundle.h"
+#include "pki/jwk.h"
 #include "pki/jwk_set.h"
 #include "tests/fuzz/fuzzing.h"
 
@@ -86,9 +87,15 @@ void CheckDocument(std::string_view text, const TrustDomain& domain) {
 void CheckDer(std::string_view der, const TrustDomain& domain) {
   auto authorities = Certificate::ListFromDer(der);
   if (!authorities.ok()) return;
-  const auto bundle = Bundle::Create(domain, *std::move(authorities), {.sequence_number = der.size()});
+  const auto bundle = Bundle::Create(domain, *authorities, {.sequence_number = der.size()});
   if (!bundle.ok()) return RequireTold(bundle.status(), StatusCode::kInvalidArgument);
-  CheckBundle(*bundle, domain);
+  std::erase_if(*authorities, [](const Certificate& one) {  // a document cannot name these
+    const auto key = one.public_key();
+    return !key.ok() || !JwkMembersOf(*key).ok();
+  });
+  const auto named = Bundle::Create(domain, *std::move(authorities), {.sequence_number = der.size()});
+  Require(named.ok() && named->ToDocument() == bundle->ToDocument());
+  CheckBundle(*named, domain);
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
-// Names of containers in cgroup paths: an id and a pod UID are what stands in the path and has the form of one, the
-// name ends where a directory ends, what a container makes below itself changes nothing, and hierarchies agree in
-// either order or in none.
+// Names in paths. Of containers in cgroup paths: an id and a pod UID are what stands in the path and has the form of
+// one, the name ends where a directory ends, what a container makes below itself changes nothing, and hierarchies agree
+// in either order or in none. Of units in the paths of systemd's objects: every name comes out as it was written in.
 #include <algorithm>
 #include <cctype>
 #include <vector>
 
 #include "attestors/container_locator.h"
+#include "node_agent/base/bus_connection.h"
 #include "tests/fuzz/fuzzing.h"
 
 namespace lanyard {
@@ -45,6 +46,28 @@ void CheckMerging(std::string_view one, std::string_view other) {
   if (ok) Require(forth.container_id == back.container_id && forth.pod_uid == back.pod_uid);
 }
 
+// As systemd writes a name into a path: sd_bus_path_encode(3).
+std::string Escaped(std::string_view name) {
+  std::string escaped;
+  for (const char c : name) {
+    const bool digit = c >= '0' && c <= '9';
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool plain = letter || (digit && !escaped.empty());
+    escaped += plain ? std::string(1, c) : fmt::format("_{:02x}", static_cast<unsigned char>(c));
+  }
+  return escaped.empty() ? "_" : escaped;
+}
+
+void CheckUnit(std::string_view text) {
+  const std::string units = "/org/freedesktop/systemd1/unit", name(text.substr(0, text.find('\0')));
+  Require(Present(BusPathLabel(units + "/" + Escaped(name), units)) == name);
+  Require(!BusPathLabel(units + "s/" + Escaped(name), units));
+  const auto raw = BusPathLabel(units + "/" + name, units);
+  Require(!raw || raw->size() <= name.size());
+  const auto whole = BusPathLabel(name, units);
+  Require(!whole || (name.starts_with(units) && whole->size() < name.size()));
+}
+
 }  // namespace
 }  // namespace lanyard
 
@@ -57,6 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string_view path = rest.substr(0, end);
     CheckName(path);
     CheckMerging(before, path);
+    CheckUnit(path);
     before = path;
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }

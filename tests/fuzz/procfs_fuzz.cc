@@ -1,8 +1,9 @@
 // The kernel's texts about a process: no id, number or path comes out that does not stand in the text, what is accepted
-// can be written down again in the kernel's form and read back the same, two readers of one text agree, and every error
-// says something.
-#include "node_agent/base/process.h"
+// can be written down again in the kernel's form and read back the same, and every error says something. Of a caller's
+// cgroup as much is its own as ends where a directory ends, and the agent is never in it.
 #include "node_agent/base/procfs.h"
+
+#include "node_agent/rpc/caller_cgroup.h"
 #include "tests/fuzz/fuzzing.h"
 
 namespace lanyard {
@@ -44,20 +45,20 @@ void CheckStatus(std::string_view text) {
 }
 
 void CheckStat(std::string_view text) {
-  const auto start_time = ParseStartTime(text);
-  if (start_time.ok()) {
-    const std::string digits = std::to_string(*start_time), all(text);
-    Require((all + "\n").find(digits + "\n") != std::string::npos || all.find(digits + " ") != std::string::npos);
-  } else {
-    RequireTold(start_time.status(), StatusCode::kInternal);
-  }
   const auto stat = ParseProcStat(text);
   if (!stat.ok()) return RequireTold(stat.status(), StatusCode::kInternal);
-  Require(start_time.ok() && *start_time == stat->start_time);
+  RequireIn(text, stat->start_time);
   RequireIn(text, stat->parent);
   RequireIn(text, std::abs(int64_t{static_cast<int32_t>(stat->tty)}));  // the kernel writes it with a sign
   const std::string tty = TtyName(stat->tty);
   Require(!tty.empty() && (tty == "none") == (stat->tty == 0));
+}
+
+void CheckOwn(std::string_view path, std::string_view agent) {
+  const auto own = OwnCgroup(path, agent);
+  if (!own) return;
+  Require(!own->empty() && path.starts_with(*own) && (own->size() == path.size() || path[own->size()] == '/'));
+  Require(!agent.starts_with(*own) || (agent.size() > own->size() && agent[own->size()] != '/'));
 }
 
 void CheckCgroups(std::string_view text) {
@@ -70,6 +71,8 @@ void CheckCgroups(std::string_view text) {
     Require(one.path.starts_with('/') && text.find(one.path) != std::string_view::npos);
     Require(one.path.find('\n') == std::string::npos);
     v2 += one.v2() ? 1 : 0;
+    CheckOwn(one.path, (*cgroups)[0].path);
+    CheckOwn(one.path, std::string_view(one.path).substr(0, one.path.rfind('/')));
     written += fmt::format("{}:{}:{}\n", one.v2() ? 0 : i + 1, fmt::join(one.controllers, ","), one.path);
   }
   Require(v2 <= 1 && v2 == CountLines(text, "0::"));

@@ -1,8 +1,10 @@
-// Single values that people write: durations, addresses, selectors and names of kinds. What is accepted is written back
-// as something that reads the same, and keeps its limits; names are accepted exactly in the spelling that we write.
+// Single values that people write: durations, addresses, selectors, signals and names of kinds. What is accepted is
+// written back as something that reads the same, and keeps its limits; names are accepted exactly in the spelling that
+// we write.
 #include <arpa/inet.h>
 
 #include "attestors/selector.h"
+#include "node_agent/app/exec_child.h"
 #include "node_agent/audit/sync_policy.h"
 #include "node_agent/base/duration.h"
 #include "node_agent/base/http_server.h"
@@ -76,6 +78,12 @@ void CheckSelectorText(std::string_view text) {
     Require(std::to_string(std::stoul(selector->value.substr(4))) == selector->value.substr(4));
 }
 
+void CheckSignal(const std::string& text) {
+  const auto signal = ParseSignal(text);
+  if (!signal.ok()) return RequireTold(signal.status(), StatusCode::kInvalidArgument);
+  Require(*signal > 0 && *signal <= SIGRTMAX && *ParseSignal(std::to_string(*signal)) == *signal);
+}
+
 }  // namespace
 }  // namespace lanyard
 
@@ -87,6 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CheckSocketAddress(text);
   CheckEndpoint(text);
   CheckSelectorText(text);
+  CheckSignal(std::string(text));
   if (const auto environment = ParseEnvironment(text); environment.ok()) {
     Require(EnvironmentName(*environment) == text);
   } else {

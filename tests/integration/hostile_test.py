@@ -6,15 +6,14 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import unittest
 
-from cgroups import Cgroups
+from cgroups import Cgroups, remove
 from node import EXIT_DENIED, EXIT_OK, UID, NodeTest, entry, eventually, needs_root, shared_file
-from process import sanitized, scaled
+from peers import PEERS
+from programs import preloadable
 
 ME = f'unix:uid:{os.geteuid()}'
 RAW = shared_file(pathlib.Path(__file__).parents[1] / 'support/python/raw_call.py')
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 
 
 class HostileTest(NodeTest):
@@ -88,16 +87,12 @@ class ProtocolTest(HostileTest):
     @needs_root('an agent that protects itself hides /proc/PID/fd from its own user')
     def test_connections_that_are_dropped_half_way_leave_nothing_behind(self):
         node = self.started_node([entry('/me', ME)])
-        before = self.open_files(node)
+        before = node.open_files()
         for size in (0, 10, 40):
             holder = node.start_lines([sys.executable, RAW, 'hold', node.socket, 60, size])
             self.assertEqual(holder.json()['open'], 60)
             holder.stop()
-        eventually(lambda: self.open_files(node) <= before + 10, 30, 'that the agent closed its side')
-
-    @staticmethod
-    def open_files(node):
-        return len(os.listdir(f'/proc/{node.process.pid}/fd'))
+        eventually(lambda: node.open_files() <= before + 10, 30, 'that the agent closed its side')
 
 
 class CallerTest(HostileTest):
@@ -220,21 +215,16 @@ class CallerTest(HostileTest):
         unified, old = Cgroups(self, version=2), Cgroups(self, version=1)
         same = old.mount / unified.top.relative_to(unified.mount)
         same.mkdir()
-        self.addCleanup(Cgroups._remove, same)
+        self.addCleanup(remove, same)
         node = self.started_node([entry('/agent', f'unix:uid:{UID}', f'process:cgroup:{unified.path(unified.top)}')])
         self.assertEqual(node.fetch_ids(uid=UID, cgroup=unified.top), ['spiffe://example.org/agent'])
         node.refused(uid=UID, cgroup=same)
 
 
 class PidfdFallbackTest(HostileTest):
-    @unittest.skipIf(sanitized(), 'a preloaded library and a sanitizer do not go together')
     def test_without_peer_pidfds_it_serves_and_health_says_what_is_weaker(self):
         node = self.node([entry('/me', ME)])
-        source = node.dir / 'no_peerpidfd.c'
-        source.write_text(NO_PEERPIDFD, encoding='utf-8')
-        library = node.dir / 'no_peerpidfd.so'
-        subprocess.run(['cc', '-shared', '-fPIC', '-o', library, source, '-ldl'], check=True, timeout=scaled(60))
-        node.preload = library
+        node.preload = preloadable(node, 'no_peerpidfd')
         node.start()
         self.serves(node)
         self.assertIn('pidfd', node.cli('health').stdout.lower())
@@ -242,21 +232,3 @@ class PidfdFallbackTest(HostileTest):
         node.preload = None
         node.start()
         self.assertNotIn('pidfd', node.cli('health').stdout.lower())
-
-
-# What a kernel before 6.5 answers.
-NO_PEERPIDFD = r'''
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <errno.h>
-#include <sys/socket.h>
-
-int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
-  if (level == SOL_SOCKET && name == 77 /* SO_PEERPIDFD */) {
-    errno = ENOPROTOOPT;
-    return -1;
-  }
-  int (*next)(int, int, int, void*, socklen_t*) = dlsym(RTLD_NEXT, "getsockopt");
-  return next(fd, level, name, value, size);
-}
-'''

@@ -22,12 +22,6 @@ sys.stdin.readline()
 
 
 class LifecycleTest(NodeTest):
-    def ended(self, node):
-        """The exit code of an agent that is to end by itself."""
-        code = node.process.wait(scaled(20))
-        node.process = None
-        return code
-
     def test_sigterm_ends_the_agent_within_five_seconds_while_streams_are_open(self):
         node = self.started_node([entry('/me', ME)])
         watch = node.start_cli('watch', 'x509', '--output', 'json')
@@ -79,7 +73,7 @@ class LifecycleTest(NodeTest):
 
     def test_a_broken_registry_at_the_start_is_fatal_and_named(self):
         node = self.node('entries:\n  - spiffe_id: spiffe://example.org/me\n    selectors: []\n').launch()
-        self.assertEqual(self.ended(node), EXIT_FAILED)
+        self.assertEqual(node.ended(), EXIT_FAILED)
         self.assertRegex(node.log_text(), r'entries\.yaml:[23]:\d+')
         self.assertFalse(node.socket.exists())
 
@@ -87,11 +81,11 @@ class LifecycleTest(NodeTest):
     def test_a_registry_file_that_others_may_write_is_refused(self):
         node = self.node([entry('/me', ME)])
         (node.registry / 'entries.yaml').chmod(0o666)
-        self.assertEqual(self.ended(node.launch()), EXIT_FAILED)
+        self.assertEqual(node.launch().ended(), EXIT_FAILED)
         self.assertIn(f'{node.registry}/entries.yaml', node.log_text())
         (node.registry / 'entries.yaml').chmod(0o644)
         os.chown(node.registry / 'entries.yaml', UID, UID)
-        self.assertEqual(self.ended(node.launch()), EXIT_FAILED)
+        self.assertEqual(node.launch().ended(), EXIT_FAILED)
 
     def test_config_check_reports_every_error_with_file_line_and_column(self):
         node = self.node([])
@@ -115,10 +109,15 @@ class LifecycleTest(NodeTest):
         self.assertRegex(done.stdout + done.stderr, r'entries\.yaml:2:\d+: ')
 
     def test_the_example_configuration_is_accepted(self):
-        node = self.node([])
-        example = node.cli('config', 'example')
-        self.assertEqual(example.returncode, EXIT_OK)
-        self.assertIn('trust_domain:', example.stdout)
+        node = self.node([entry('/me', ME)])
+        text = node.cli('config', 'example').stdout
+        for path, ours in (('/var/lib/lanyard', node.data), ('/run/lanyard/workload.sock', node.socket),
+                           ('/run/lanyard-admin/admin.sock', node.admin_socket), ('/etc/lanyard/registry.d', node.registry)):
+            self.assertIn(path, text)
+            text = text.replace(path, str(ours))
+        node.config.write_text(text, encoding='utf-8')
+        done = node.cli('config', 'check', node.config)
+        self.assertEqual((done.returncode, done.stderr), (EXIT_OK, ''), done.stdout)
 
     def test_ca_init_is_refused_while_an_agent_runs_on_the_same_data(self):
         node = self.started_node([entry('/me', ME)])
@@ -139,7 +138,7 @@ class LifecycleTest(NodeTest):
         second = self.node([entry('/intruder', ME)])
         second.socket = first.socket
         second.write_config()
-        self.assertEqual(self.ended(second.launch()), EXIT_FAILED)
+        self.assertEqual(second.launch().ended(), EXIT_FAILED)
         self.assertIn(str(first.socket), second.log_text())
         self.assertIn(str(first.process.pid), second.log_text())
         self.assertEqual(first.fetch_ids(), ['spiffe://example.org/me'])
@@ -149,14 +148,14 @@ class LifecycleTest(NodeTest):
         second = self.node([entry('/me', ME)])
         second.data = first.data
         second.write_config()
-        self.assertEqual(self.ended(second.launch()), EXIT_FAILED)
+        self.assertEqual(second.launch().ended(), EXIT_FAILED)
         self.assertIn(str(first.data), second.log_text())
 
     def test_a_file_in_the_place_of_the_socket_is_not_removed(self):
         node = self.node([entry('/me', ME)])
         node.socket.parent.mkdir()
         node.socket.write_text('precious', encoding='utf-8')
-        self.assertEqual(self.ended(node.launch()), EXIT_FAILED)
+        self.assertEqual(node.launch().ended(), EXIT_FAILED)
         self.assertEqual(node.socket.read_text(encoding='utf-8'), 'precious')
         self.assertIn(str(node.socket), node.log_text())
 
@@ -182,7 +181,7 @@ class LifecycleTest(NodeTest):
     def test_sigint_ends_the_agent_as_sigterm_does(self):
         node = self.started_node([entry('/me', ME)])
         node.process.send_signal(signal.SIGINT)
-        self.assertEqual(self.ended(node), 0)
+        self.assertEqual(node.ended(), 0)
 
 
 class AdminSocketTest(NodeTest):

@@ -29,13 +29,13 @@ class LoadTest(NodeTest):
         unlimited = {'connections_per_second': 100_000, 'calls_per_second': 100_000}
         node = self.started_node([entry('/me', ME)], config=[('limits', {'per_caller': unlimited})])
         self.fetch_many(node, 200)  # what is made once has been made
-        memory, files = node.resident_bytes(), self.open_files(node)
+        memory, files = node.resident_bytes(), node.open_files()
         self.fetch_many(node, 2000)
         # 10 KB a fetch would be 20 MB; an idle stream takes about 26 KB while it lives. (A sanitizer keeps what was freed, and
         # finds leaks by itself.)
         if not sanitized():
             self.assertLess(node.resident_bytes() - memory, 10 << 20)
-        eventually(lambda: self.open_files(node) <= files + 20, 30, 'that descriptors are closed')
+        eventually(lambda: node.open_files() <= files + 20, 30, 'that descriptors are closed')
 
     def test_two_hundred_streams_all_see_a_rotation(self):
         node = self.started_node([entry('/me', ME)], x509_ttl='6s')
@@ -45,7 +45,3 @@ class LoadTest(NodeTest):
     def fetch_many(self, node, count):
         done = node.run([sys.executable, FETCHES, 'fetches', node.socket, count], seconds=120)
         self.assertEqual(done.stdout.strip(), f'{{"fetched": {count}}}', done.stderr)
-
-    @staticmethod
-    def open_files(node):
-        return len(os.listdir(f'/proc/{node.process.pid}/fd'))

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 
+from grpcurl import GRPCURL
 from node import EXIT_FAILED, EXIT_OK, ROOT, NodeTest, entry, eventually, needs_root
 from process import scaled
 from programs import stream_program
@@ -16,7 +17,6 @@ from web import endpoints_of
 ME = f'unix:uid:{os.geteuid()}'
 # Any free ports. Equal addresses would be one endpoint.
 ANYWHERE = {'endpoints': {'metrics': '127.0.0.1:0', 'health': '127.0.0.2:0'}}
-GRPCURL = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers')) / 'bin/grpcurl'
 
 
 def documented():
@@ -33,11 +33,6 @@ class ObserveTest(NodeTest):
     def observed(self, entries=None, config=None, **options):
         node = self.started_node(entries or [entry('/me', ME)], config=config or ANYWHERE, **options)
         return node, endpoints_of(node)
-
-    def ended(self, node):
-        code = node.process.wait(scaled(20))
-        node.process = None
-        return code
 
 
 class MetricsTest(ObserveTest):
@@ -152,7 +147,7 @@ class EndpointTest(ObserveTest):
             address = f'127.0.0.1:{taken.getsockname()[1]}'
             for name in ('metrics', 'health'):
                 node = self.node([entry('/me', ME)], config={'endpoints': {'metrics': '', 'health': '', name: address}}).launch()
-                self.assertEqual(self.ended(node), EXIT_FAILED)
+                self.assertEqual(node.ended(), EXIT_FAILED)
                 self.assertRegex(node.log_text(), rf'cannot start: endpoints\.{name}: .*{re.escape(address)}')
                 self.assertFalse(node.socket.exists(), 'workloads are not let in before all else is there')
 
@@ -301,7 +296,7 @@ class ServiceManagerTest(ObserveTest):
     def refused_sockets(self, what, make):
         node = self.node([entry('/me', ME)])
         launch_with(node, **make(node))
-        self.assertEqual(self.ended(node), EXIT_FAILED)
+        self.assertEqual(node.ended(), EXIT_FAILED)
         self.assertRegex(node.log_text(), rf'cannot start: .*{what}')
         return node
 

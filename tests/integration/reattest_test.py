@@ -1,11 +1,12 @@
 """The reason for an open stream's identity goes while the stream is open: so does the identity, though nobody asked anew."""
 
-import json
+import hashlib
 import os
 import shutil
 import sys
 import unittest
 
+from audit_view import AuditView
 from cgroups import Cgroups
 from node import UID, NodeTest, entry, eventually, is_root
 from programs import PYTHON, stream_program
@@ -29,10 +30,6 @@ class ReattestTest(NodeTest):
         path.chmod(0o755)
         return path
 
-    def denials(self, node):
-        lines = (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()
-        return [record for record in map(json.loads, lines) if record.get('decision') == 'deny']
-
     def test_a_process_that_leaves_its_cgroup_loses_its_identity_within_the_interval(self):
         cgroups = Cgroups(self)
         inside, outside = cgroups.make('agent'), cgroups.make('elsewhere')
@@ -42,8 +39,7 @@ class ReattestTest(NodeTest):
         (outside / 'cgroup.procs').write_text(str(stream.pid), encoding='ascii')
         self.assertEqual(stream.json(5)['status'], PERMISSION_DENIED)
         # The record is written beside the answer, not before it, and may come after one of a look in the middle of the move.
-        eventually(lambda: [record for record in self.denials(node) if cgroups.selector(outside) in record['caller']['selectors']], 10,
-                   'a record that says where it went')
+        AuditView(node).wait(decision='deny', caller={'selectors': lambda selectors: cgroups.selector(outside) in selectors})
 
     def test_a_process_that_left_its_cgroup_is_not_shown_the_renewed_svid(self):
         cgroups = Cgroups(self)
@@ -68,7 +64,7 @@ class ReattestTest(NodeTest):
         tool, new = self.python_at(node, 'tool'), self.python_at(node, 'new')
         with open(new, 'ab') as file:
             file.write(b'another version')
-        digest = __import__('hashlib').sha256(tool.read_bytes()).hexdigest()
+        digest = hashlib.sha256(tool.read_bytes()).hexdigest()
         node.register([entry('/path', f'unix:uid:{UID}', f'unix:path:{tool}'), entry('/hash', f'unix:uid:{UID}', f'unix:sha256:{digest}')])
         node.start()
         stream, ids = self.follow(node, [tool, '-B'], uid=UID)
@@ -95,17 +91,13 @@ class ReattestTest(NodeTest):
         os.truncate(slow, 1 << 30)  # nearly all of it a hole; hashing it takes longer than the timeout
         stream, _ = self.follow(node, [slow, '-B'], uid=UID)
         node.register([entry('/me', f'unix:uid:{UID}'), entry('/hashed', f'unix:uid:{UID}', f'unix:sha256:{"0" * 64}')])
-        kept = eventually(lambda: [record for record in self.denials(node) if 'without renewal' in record['reason']], 10, 'a record')
-        self.assertIn('unix:sha256', kept[0]['reason'])
-        eventually(lambda: [line for line in self.issued(node) if line['spiffe_id'].endswith('/me')][1:], 20, 'a renewal')
+        log = AuditView(node)
+        kept = log.wait(decision='deny', reason=lambda reason: 'without renewal' in reason)
+        self.assertIn('unix:sha256', kept['reason'])
+        eventually(lambda: log.lines(kind='issue', spiffe_id='spiffe://example.org/me')[1:], 20, 'a renewal')
         self.assertFalse(stream.has_line(), 'neither renewed nor ended')
         node.register([entry('/me', f'unix:uid:{UID}')])
         self.assertEqual([svid['id'] for svid in stream.json(10)['svids']], ['spiffe://example.org/me'])
-
-    @staticmethod
-    def issued(node):
-        lines = (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()
-        return [record for record in map(json.loads, lines) if record['kind'] == 'issue']
 
 
 # Has a stream open, and becomes another program of the same process, which goes on reading.

@@ -3,8 +3,8 @@
 import json
 import os
 import socket
-import subprocess
 
+from audit_view import AuditView
 from node import EXIT_OK, NodeTest, entry, eventually, needs_root
 from process import scaled
 
@@ -26,7 +26,7 @@ class SyslogTest(NodeTest):
                          config=[('audit', {'checkpoints_to': 'syslog', 'checkpoint_interval': '1s'})])
         devices = node.dir / 'dev'
         devices.mkdir()
-        node.launch = lambda: self.launch(node, devices)
+        node.within = ['unshare', '--mount', 'sh', '-c', NAMESPACE, 'sh', devices]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
             daemon.bind(str(devices / 'log'))
             daemon.settimeout(scaled(20))
@@ -36,8 +36,7 @@ class SyslogTest(NodeTest):
             self.assertRegex(message, r'^<85>\w{3} [ \d]\d \d\d:\d\d:\d\d lanyard\[\d+\]: audit checkpoint \{')
             checkpoint = json.loads(message.split('audit checkpoint ', 1)[1])
             self.assertEqual(checkpoint['kind'], 'checkpoint')
-            lines = (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()
-            self.assertIn(checkpoint, [json.loads(line) for line in lines])
+            self.assertIn(checkpoint, AuditView(node).lines(kind='checkpoint'))
             self.fill(devices / 'log')
             eventually(lambda: self.unread(node), 20, 'health that says so')
             for _ in range(20):
@@ -70,11 +69,3 @@ class SyslogTest(NodeTest):
     def unread(node):
         node.fetch()  # something to sign
         return 'cannot be copied to syslog' in node.cli('health').stdout
-
-    @staticmethod
-    def launch(node, devices):
-        with open(node.log, 'ab') as log:
-            node.process = subprocess.Popen(
-                ['unshare', '--mount', 'sh', '-c', NAMESPACE, 'sh', devices, node.binary, 'agent', '--config', node.config],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, 'NOTIFY_SOCKET': ''}, cwd='/')
-        return node

@@ -7,10 +7,11 @@ import subprocess
 import tempfile
 import unittest
 
-from cluster import PEERS, Cluster
+from cluster import Cluster
 from cluster_case import STATE, skip_or_fail
 from cluster_programs import commands
 from node import ROOT
+from peers import PEERS
 
 
 class ClusterUpTest(unittest.TestCase):

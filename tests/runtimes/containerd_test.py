@@ -11,7 +11,7 @@ import unittest
 import containerd
 from cgroups import Cgroups
 from containerd import IMAGE, Containerd
-from node import EXIT_DENIED, EXIT_OK, NodeTest, UID, entry, eventually, is_root, shared_binary
+from node import EXIT_OK, NodeTest, UID, entry, eventually, is_root, shared_binary
 from process import drop_to, scaled
 
 ID = 'spiffe://example.org'

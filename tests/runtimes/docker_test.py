@@ -207,7 +207,6 @@ class HostileEngineTest(EngineTest):
             os.chown(path, UID, UID)
         forged = delegated / f'docker-{self.id}.scope'
         subprocess.run(['mkdir', forged], preexec_fn=drop_to(UID), check=True)
-        self.addCleanup(Cgroups._remove, forged)
         for uid in (UID, OTHER_UID, None):  # the user, another that it may become, and root's process that it was given
             done = node.cli('fetch', 'x509', uid=uid, cgroup=forged)
             self.assertNotIn('/label', done.stdout)

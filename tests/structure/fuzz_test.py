@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
 """Every parser of bytes from outside has a fuzz target, and every fuzz target has a corpus.
 
-A parser is a function in a header that takes a text (std::string_view) or a message and may refuse it: it returns a
-Status, Result<…> or std::optional<…>, and its name says that it reads. It must be called in a tests/fuzz/*_fuzz.cc, with
-the name of its class before it where it has one. What is private in its class is reached by what is not.
+A parser is a function in a header that takes a text (std::string_view, or a std::string that is no file's path) or a
+message and may refuse it: it returns a Status, Result<…> or std::optional<…>, and its name says that it reads. It must be
+called in a tests/fuzz/*_fuzz.cc, with the name of its class before it where it has one. What is private in its class is
+reached by what is not.
 """
 
 import re
 
 from tree import ROOT, finish, text_of, tracked_files
 
-NAME = r'(?:Parse|From|ListFrom|Read|Decode|Check|Peek)\w*|\w+Decode'
+NAME = r'(?:Parse|From|ListFrom|Read|Decode|Check|Peek|Own|Explain)\w*|\w+(?:Decode|Label)'
 DECLARATION = re.compile(
     r'^(?P<static> *(?:static )?)(?:inline )?(?:Status|(?:Result|std::optional)<[^;{}()=]*>) (?P<name>' + NAME + r')\('
     r'(?P<parameters>[^;{}]*?)\)[\w ]*[;{]', re.MULTILINE)
-BYTES = re.compile(r'(?<!initializer_list<)std::string_view|grpc::ByteBuffer|\b(?:X509|JWT|WIT)\w*Response\b')
+BYTES = re.compile(r'(?<!initializer_list<)std::string_view|const std::string& (?!path\b|data_dir\b)\w|grpc::ByteBuffer|'
+                   r'\b(?:X509|JWT|WIT)\w*Response\b')
 CLASS = re.compile(r'^(?:class|struct) (\w+)[^;()]*\{', re.MULTILINE)
 ACCESS = re.compile(r'^ *(public|protected|private):$', re.MULTILINE)
 COMMENT = re.compile(r'//[^\n]*')
@@ -23,7 +25,9 @@ MIN_SEEDS = 4
 
 # What looks like a parser and is none, each with the reason.
 EXEMPT = {
+    'ExplainFault': 'the text is searched for words and shown by Printable; whatever it is, the answer is an error',
     'ReadFd': 'the text names the file for messages; the bytes are not looked into',
+    'ReadSpiffeIdOption': 'SpiffeId::Parse, or nothing where the text is empty',
 }
 
 

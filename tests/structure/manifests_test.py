@@ -8,11 +8,14 @@ socket's directory read-only; every package of the images stands in deploy/packa
 import os
 import pathlib
 import re
-import shutil
 import subprocess
+import sys
 import tempfile
 
-from tree import ROOT, finish
+from tree import ROOT, find, finish
+
+sys.path.append(str(ROOT / 'tests/support/python'))
+from peers import PEERS  # noqa: E402
 
 KUBERNETES = ROOT / 'deploy/kubernetes'
 MIGHTY = re.compile(r'privileged: true|hostNetwork: true|allowPrivilegeEscalation: true|\badd: *\[|^ *add: *$', re.MULTILINE)
@@ -60,8 +63,8 @@ def check_packages(problems):
 
 
 def check_with_kustomize(problems):
-    if shutil.which('kubectl') is None:
-        print('kubectl is not here: not asked')
+    kubectl = find('kubectl', problems, f'{PEERS}/bin:{os.environ["PATH"]}')
+    if kubectl is None:
         return 0
     components = sorted(path.parent for path in KUBERNETES.glob('components/*/kustomization.yaml'))
     with tempfile.TemporaryDirectory() as overlay:
@@ -70,7 +73,7 @@ def check_with_kustomize(problems):
         lines += [f'resources: [{here}/standalone]\ncomponents: [{here}/components/{path.name}]\n' for path in components]
         for line in lines:
             pathlib.Path(overlay, 'kustomization.yaml').write_text(line, encoding='utf-8')
-            built = subprocess.run(['kubectl', 'kustomize', overlay], capture_output=True, text=True, check=False)
+            built = subprocess.run([kubectl, 'kustomize', overlay], capture_output=True, text=True, check=False)
             if built.returncode != 0 or 'kind: DaemonSet' not in built.stdout:
                 problems.append(f'kubectl kustomize of "{line.strip()}": {built.stderr.strip()}')
     return len(lines)

@@ -1,6 +1,8 @@
 """What the structural tests share: the tracked files, and a way to report everything that is wrong at once."""
 
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -27,6 +29,16 @@ def text_of(path):
         return (ROOT / path).read_text(encoding='utf-8')
     except UnicodeDecodeError:
         return None
+
+
+def find(program, problems, path=None):
+    """Where a program is, or None where it is not here; in a full run (LANYARD_FULL=1) that is a problem."""
+    found = shutil.which(program, path=path)
+    if found is None:
+        print(f'{program} is not here: not asked')
+        if os.environ.get('LANYARD_FULL') == '1':
+            problems.append(f'{program} is not here, and LANYARD_FULL is 1')
+    return found
 
 
 def finish(problems, checked, what):

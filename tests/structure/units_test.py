@@ -7,11 +7,10 @@ ProtectSystem= would silently take `path` selectors from every workload of the m
 
 import pathlib
 import re
-import shutil
 import subprocess
 import tempfile
 
-from tree import ROOT, finish
+from tree import ROOT, find, finish
 
 UNITS = ROOT / 'deploy/systemd'
 # systemd.exec(5): each of these makes a mount namespace, or another one that `process:ns` compares with ours.
@@ -39,8 +38,7 @@ def check_agreement(service, socket, problems):
 
 
 def check_with_systemd(problems):
-    if shutil.which('systemd-analyze') is None:
-        print('systemd-analyze is not here: not asked')
+    if find('systemd-analyze', problems) is None:
         return 0
     with tempfile.TemporaryDirectory() as directory:
         copies = []

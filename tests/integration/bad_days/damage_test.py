@@ -7,7 +7,6 @@ import re
 import shutil
 
 from node import EXIT_FAILED, EXIT_OK, NodeTest, entry
-from process import scaled
 from records import Records, issued
 
 ME = f'unix:uid:{os.geteuid()}'
@@ -72,8 +71,7 @@ class DamageTest(NodeTest):
         """The last line of the log of an agent that does not start; it says all of this and has changed nothing."""
         before = self.contents()
         self.n.launch()
-        code = self.n.process.wait(scaled(20))
-        self.n.process = None
+        code = self.n.ended()
         said = self.n.log_text().splitlines()[-1]
         print(said)
         self.assertEqual(code, EXIT_FAILED)

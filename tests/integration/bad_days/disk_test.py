@@ -8,7 +8,6 @@ import time
 from disks import FailingDisk, SmallDisk
 from kills import Crowd
 from node import EXIT_FAILED, EXIT_OK, OTHER_UID, UID, NodeTest, entry, eventually, needs_root
-from process import scaled
 from records import Records
 
 ME = f'unix:uid:{os.geteuid()}'
@@ -173,8 +172,7 @@ class FullDiskTest(DiskTest):
             self.assertRegex(self.health(node)[1], f'{disk.path}.*(full|No space left|are free)')
             node.kill()
             return
-        self.assertEqual(node.process.returncode, EXIT_FAILED)
-        node.process = None
+        self.assertEqual(node.ended(), EXIT_FAILED)
         said = node.log_text()[before:]
         print(said)
         self.assertIn(str(disk.path), said)
@@ -208,8 +206,7 @@ class LostDiskTest(DiskTest):
         before = self.contents(node.data)
         disk.remount('ro')
         node.launch()
-        self.assertEqual(node.process.wait(scaled(20)), EXIT_FAILED)
-        node.process = None
+        self.assertEqual(node.ended(), EXIT_FAILED)
         said = node.log_text().splitlines()[-1]
         print(said)
         self.assertIn(str(node.data), said)

@@ -25,7 +25,7 @@ class FloodTest(NodeTest):
     def test_a_flood_of_garbage_connections_of_one_user_costs_others_little_and_leaves_nothing_behind(self):
         node = self.started_node([entry('/me', ME)])
         idle = self.honest(node, 3)
-        files, memory = self.open_files(node), node.resident_bytes()
+        files, memory = node.open_files(), node.resident_bytes()
 
         attacker = node.start_lines([*flood_program(node), node.socket, CONNECTIONS, AT_ONCE], uid=UID)
         flooded, rounds = [], 0
@@ -41,13 +41,9 @@ class FloodTest(NodeTest):
         # "Others keep their latency" means within twice the idle figure; ten times that is no matter of a busy machine.
         self.assertLess(meanwhile, 10 * 2 * max(before, FLOOR_MS))
 
-        eventually(lambda: self.open_files(node) <= files + 20, 30, 'that descriptors are closed')
+        eventually(lambda: node.open_files() <= files + 20, 30, 'that descriptors are closed')
         if not sanitized():  # which keeps what was freed, and finds leaks by itself
             eventually(lambda: node.resident_bytes() < memory + (40 << 20), 30, 'that memory is given back')
-        print(f'descriptors: {files} before, {self.open_files(node)} after; resident: {memory >> 10} KiB before, '
+        print(f'descriptors: {files} before, {node.open_files()} after; resident: {memory >> 10} KiB before, '
               f'{peak >> 10} right after, {node.resident_bytes() >> 10} at last')
         self.assertEqual(node.fetch_ids(), ['spiffe://example.org/me'])
-
-    @staticmethod
-    def open_files(node):
-        return len(os.listdir(f'/proc/{node.process.pid}/fd'))

@@ -4,6 +4,7 @@ import json
 import os
 import unittest
 
+from audit_view import AuditView
 from cgroups import Cgroups
 from node import UID, NodeTest, entry, eventually, is_root
 from process import sanitized
@@ -46,14 +47,9 @@ class ManyCallersTest(NodeTest):
             latencies += self.honest(node, 0.5, **honest)
         return percentile(latencies, 99), [flood.json()['came'] for flood in floods]
 
-    @staticmethod
-    def records(node):
-        return [json.loads(line) for line in (node.data / 'audit/audit.jsonl').read_text(encoding='utf-8').splitlines()]
-
     def refusals(self, node):
         """Reasons of denials that name a limit."""
-        return [record['reason'] for record in self.records(node)
-                if record.get('decision') == 'deny' and 'limits.' in record.get('reason', '')]
+        return [line['reason'] for line in AuditView(node).lines(decision='deny', reason=lambda reason: 'limits.' in reason)]
 
     def test_a_flood_of_calls_of_one_user_costs_others_little(self):
         node = self.started_node([entry('/me', ME)])
@@ -85,8 +81,7 @@ class ManyCallersTest(NodeTest):
         self.assertGreater(sum(one.get(UNAVAILABLE, 0) for one in came), 0, came)
         refusals = self.refusals(node)
         self.assertTrue(any('spiffe://example.org/crowd has reached its limit' in reason for reason in refusals), refusals)
-        issued = [record for record in self.records(node) if record['kind'] == 'issue']
-        self.assertLessEqual(len(issued), 5, 'what is cached is served: a flood forces no issuance')
+        self.assertLessEqual(len(AuditView(node).lines(kind='issue')), 5, 'what is cached is served: a flood forces no issuance')
 
     def test_a_thousand_new_cgroups_do_not_make_the_table_of_callers_grow(self):
         cgroups = Cgroups(self)

@@ -1,26 +1,15 @@
 """The agent is replaced under a thousand open streams. Every client comes back with a valid identity, by itself."""
 
 import os
-import socket
-import subprocess
-import sys
-import textwrap
 
-from node import EXIT_OK, NodeTest, entry, eventually
+from node import EXIT_OK, NodeTest, entry
 from process import scaled
 from programs import stream_program
+from service_manager import launch_with, listening
 
 ME = f'unix:uid:{os.geteuid()}'
 STREAMS = 1000
 PERMISSION_DENIED = '7'
-
-# What systemd does for a socket unit: the parent listens, and the service finds the socket at descriptor 3.
-ACTIVATOR = textwrap.dedent('''
-    import os, sys
-    os.dup2(int(sys.argv[1]), 3, inheritable=True)
-    os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='workload')
-    os.execv(sys.argv[2], sys.argv[2:])
-''')
 
 
 class RestartTest(NodeTest):
@@ -56,25 +45,11 @@ class RestartTest(NodeTest):
         self.all_come_back(node, crowd)
 
     def test_with_an_inherited_socket_no_connect_is_refused_during_a_restart(self):
-        listening = socket.socket(socket.AF_UNIX)
-        self.addCleanup(listening.close)
-
         def inherit(node):
-            node.socket.parent.mkdir(mode=0o755)
-            listening.bind(str(node.socket))
-            node.socket.chmod(0o777)
-            listening.listen(4096)
-            node.launch = lambda: self.launch(node, listening)
+            workload = listening(self, node.socket)
+            workload.listen(4096)  # all come back at once
+            node.launch = lambda: launch_with(node, workload=workload)
         node, crowd = self.crowded_node(inherit)
         back = self.all_come_back(node, crowd)
         self.assertEqual(back['refused'], 0)
         self.assertTrue(node.socket.exists(), 'the agent removed a socket that is not its own')
-
-    @staticmethod
-    def launch(node, listening):
-        with open(node.log, 'ab') as log:
-            node.process = subprocess.Popen(
-                [sys.executable, '-c', ACTIVATOR, str(listening.fileno()), node.binary, 'agent', '--config', node.config],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, 'NOTIFY_SOCKET': ''}, cwd='/',
-                pass_fds=[listening.fileno()])
-        return node

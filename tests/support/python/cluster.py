@@ -18,8 +18,9 @@ import tempfile
 
 from cluster_keys import make_keys
 from cluster_node import ENVIRONMENT, NAME, ClusterError, ClusterNode, until
-from cluster_programs import BUSYBOX, CLIENTS, PEERS, PKI, SERVER, SERVERS, commands, configuration
+from cluster_programs import BUSYBOX, CLIENTS, PKI, SERVER, SERVERS, commands, configuration
 from images import busybox_root, directory_layer, write_archive
+from peers import PEERS
 
 NEEDED = ('unshare', 'nsenter', 'ip', 'nft', 'openssl', 'busybox', 'containerd', 'ctr', 'runc', 'etcd', '/usr/lib/cni/ptp')
 

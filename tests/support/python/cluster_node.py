@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 
+from cgroups import hierarchies, kill_and_remove, tree
 from process import enter
 
 NAME, ADDRESS = 'node1', '10.99.0.1'
@@ -89,8 +90,8 @@ class ClusterNode:
             until(lambda: self.init() is None, 60, f'the end of the node\'s first process {pid}')
         for file in (self.state / 'pids').glob('*'):
             file.unlink()
-        for cgroup in self._cgroups():
-            until(lambda path=cgroup: _empty(path), 60, f'that the cgroup {cgroup} can be removed')
+        for cgroup in tree(self.cgroup):
+            until(lambda path=cgroup: kill_and_remove(path), 60, f'that the cgroup {cgroup} can be removed')
 
     def remove(self):
         """The disk, too."""
@@ -158,7 +159,7 @@ class ClusterNode:
         top = pathlib.Path('/sys/fs/cgroup')
         if (top / 'cgroup.controllers').exists():
             (top / 'cgroup.subtree_control').write_text('+cpu +cpuset +memory +pids', encoding='ascii')
-        for hierarchy in _hierarchies():
+        for hierarchy in hierarchies():
             for path in (hierarchy / self.cgroup, hierarchy / self.cgroup / 'system'):
                 path.mkdir(exist_ok=True)
                 for name in ('cpuset.cpus', 'cpuset.mems'):  # v1 has none at first, and then nobody may enter
@@ -166,33 +167,7 @@ class ClusterNode:
                         (path / name).write_text((path.parent / name).read_text(encoding='ascii'), encoding='ascii')
 
     def _system_cgroups(self):
-        return [hierarchy / self.cgroup / 'system' for hierarchy in _hierarchies()]
-
-    def _cgroups(self):
-        """All that there are, the deepest first."""
-        found = [path for hierarchy in _hierarchies() for path, _, _ in os.walk(hierarchy / self.cgroup)]
-        return sorted(map(pathlib.Path, found), key=lambda path: -len(path.parts))
-
-
-def _hierarchies():
-    root = pathlib.Path('/sys/fs/cgroup')  # v2, or a directory with the hierarchies of v1
-    if (root / 'cgroup.procs').exists():
-        return [root]
-    return sorted({path.resolve() for path in root.iterdir() if (path / 'cgroup.procs').exists()})
-
-
-def _empty(cgroup):
-    """Kills who is left in it, such as one who has not come as far as a file that names him, and removes it."""
-    try:
-        for pid in (cgroup / 'cgroup.procs').read_text(encoding='ascii').split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
-        cgroup.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:  # busy for a moment after the last process in it
-        return False
-    return True
+        return [hierarchy / self.cgroup / 'system' for hierarchy in hierarchies()]
 
 
 def _start_time(pid):

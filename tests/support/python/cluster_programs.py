@@ -5,12 +5,10 @@ programs, and no setting of the kernel is touched.
 """
 
 import json
-import os
-import pathlib
 
 from cluster_node import ADDRESS, NAME
+from peers import PEERS
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 SERVER = f'https://{ADDRESS}:6443'
 PODS, SERVICES, KUBERNETES_SERVICE = '10.244.0.0/16', '10.96.0.0/16', '10.96.0.1'
 BUSYBOX = 'lanyard.test/busybox:1'  # what pods of tests run; and the sandbox of each pod sleeps in it

@@ -11,11 +11,12 @@ import signal
 import subprocess
 import tempfile
 
+from cgroups import kill_and_remove, tree
 from images import busybox_root, directory_layer, write_archive
 from node import eventually
+from peers import PEERS
 from process import scaled
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 IMAGE = 'lanyard.test/agent:v1'
 
 
@@ -159,8 +160,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
             self.stop()
         for pid in self._shims():  # of what crictl does not know, or could not stop
             os.kill(pid, signal.SIGKILL)
-        for cgroup in sorted(self._cgroups(), key=lambda path: -len(path.parts)):
-            self._empty(cgroup)
+        for cgroup in tree(self.cgroup[1:]):
+            eventually(lambda path=cgroup: kill_and_remove(path), 10, f'that {cgroup} can be removed')
         mounted = pathlib.Path('/proc/self/mounts').read_text(encoding='utf-8').splitlines()
         for line in reversed([line.split()[1] for line in mounted]):
             if line.startswith(f'{self.dir}/'):
@@ -178,28 +179,3 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
                 continue
             if b'containerd-shim' in words[0] and os.fsencode(self.socket) in words:
                 yield int(entry.name)
-
-    def _cgroups(self):
-        root = pathlib.Path('/sys/fs/cgroup')  # v2, or a directory with the hierarchies of v1
-        for hierarchy in (root, *root.iterdir()):
-            top = hierarchy / self.cgroup[1:]
-            if top.is_dir():
-                yield top
-                yield from (path for path in top.rglob('*') if path.is_dir())
-
-    @staticmethod
-    def _empty(cgroup):
-        def gone():
-            for pid in (cgroup / 'cgroup.procs').read_text(encoding='ascii').split() if cgroup.exists() else ():
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            try:
-                cgroup.rmdir()
-            except FileNotFoundError:
-                return True
-            except OSError:
-                return False
-            return True
-        eventually(gone, 10, f'that {cgroup} can be removed')

@@ -1,9 +1,8 @@
 """Small file systems of a test's own, that it can fill, write-protect and take away."""
 
-import os
 import subprocess
 
-from kills import preloaded
+from programs import preloadable
 
 
 class SmallDisk:
@@ -30,10 +29,6 @@ class SmallDisk:
     def make_room(self):
         self.ballast.unlink()
 
-    def free_bytes(self):
-        about = os.statvfs(self.path)
-        return about.f_bavail * about.f_frsize
-
     def remount(self, how):
         """'ro' or 'rw', while nobody has a file open for writing."""
         subprocess.run(['mount', '-o', f'remount,{how}', self.path], check=True, capture_output=True)
@@ -44,7 +39,7 @@ class FailingDisk:
 
     def __init__(self, node):
         self._flag = node.dir / 'read-only'
-        node.preload = preloaded(node)
+        node.preload = preloadable(node, 'kill_at')
         node.environment = {'LANYARD_KILL_UNDER': str(node.data), 'LANYARD_READ_ONLY_WHEN': str(self._flag)}
 
     def make_read_only(self):

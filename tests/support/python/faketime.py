@@ -6,11 +6,9 @@ operator or NTP sets the wall clock: see tests/support/only_wall_clock.c.
 
 import pathlib
 import platform
-import subprocess
 import time
 
-from node import ROOT
-from process import sanitized, scaled
+from programs import preloadable
 
 HOUR = 3600
 
@@ -26,15 +24,10 @@ class WallClock:
         library = libfaketime()
         if library is None:
             node.test.skipTest('libfaketime is not installed')
-        if sanitized():
-            node.test.skipTest('a preloaded library and a sanitizer do not go together')
-        companion = node.dir / 'only_wall_clock.so'
-        subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', companion, ROOT / 'tests/support/only_wall_clock.c', '-ldl'],
-                       check=True, timeout=scaled(60))
         self._file = node.dir / 'clock'
         self.offset = 0
         self.move_to(0)
-        preload = f'{companion}:{library}'
+        preload = f'{preloadable(node, "only_wall_clock")}:{library}'
         self._settings = {'FAKETIME_TIMESTAMP_FILE': str(self._file), 'FAKETIME_NO_CACHE': '1',
                           'FAKETIME_DONT_FAKE_MONOTONIC': '1'}
         node.preload = preload

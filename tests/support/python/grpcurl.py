@@ -1,10 +1,9 @@
 """grpcurl against a node's workload socket: it knows nothing about SPIFFE, and has what it shows from reflection."""
 
 import json
-import os
-import pathlib
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
+from peers import PEERS
+
 GRPCURL = PEERS / 'bin/grpcurl'
 TRUE = ('workload.spiffe.io: true',)
 

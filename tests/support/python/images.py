@@ -33,8 +33,9 @@ def write_archive(path, name, layers, config):
     """An archive of the image `name` out of layers (uncompressed tar files, the lowest first); `config` is how its containers run
     ("Env", "Entrypoint", …). Returns the digest of its configuration."""
     digests = [_sha256(layer) for layer in layers]
+    architecture = subprocess.run(['dpkg', '--print-architecture'], capture_output=True, text=True, check=True).stdout.strip()
     text = json.dumps({
-        'architecture': 'amd64', 'os': 'linux', 'created': '2026-01-01T00:00:00Z', 'config': config,
+        'architecture': architecture, 'os': 'linux', 'created': '2026-01-01T00:00:00Z', 'config': config,
         'rootfs': {'type': 'layers', 'diff_ids': [f'sha256:{digest}' for digest in digests]}}).encode()
     digest = hashlib.sha256(text).hexdigest()
     places = [f'{one}/layer.tar' for one in digests]

@@ -2,24 +2,11 @@
 
 import os
 import re
-import shutil
-import subprocess
 
-from node import ROOT
-from process import sanitized, scaled
-from programs import HERE, PYTHON
+from programs import loyal_client_program, preloadable
 from records import granted, issued, leaf_of, serial_of
 
 FULL = os.environ.get('LANYARD_FULL') == '1'  # all kills instead of a part of them
-
-
-def client_program(node):
-    """loyal_client.py as a command that every user can run."""
-    for file in ('loyal_client.py', 'svid_stream.py', 'raw_call.py'):
-        if not (node.dir / file).exists():
-            shutil.copy(HERE / file, node.dir / file)
-            (node.dir / file).chmod(0o644)
-    return [PYTHON, '-B', node.dir / 'loyal_client.py', node.socket]
 
 
 class Crowd:
@@ -33,7 +20,7 @@ class Crowd:
 
     def join(self, uids):
         """One more workload of each of these users; None: ours."""
-        self.clients += [self.node.start_lines(client_program(self.node), uid=uid) for uid in uids]
+        self.clients += [self.node.start_lines([*loyal_client_program(self.node), self.node.socket], uid=uid) for uid in uids]
 
     def stop(self):
         """Ends the workloads; what they got stays to be read."""
@@ -65,22 +52,12 @@ class Crowd:
         test.assertLessEqual(self.grants, grants, 'an SVID was handed out and nothing says to whom')
 
 
-def preloaded(node):
-    """kill_at.c as a library."""
-    if sanitized():
-        node.test.skipTest('a preloaded library and a sanitizer do not go together')
-    library = node.dir / 'kill_at.so'
-    subprocess.run(['cc', '-shared', '-fPIC', '-O1', '-o', library, ROOT / 'tests/support/kill_at.c', '-ldl'], check=True,
-                   timeout=scaled(60))
-    return library
-
-
 class Steps:
     """Names the steps of what an agent writes, and lets one end it there."""
 
     def __init__(self, node):
         self.node = node
-        self.library = preloaded(node)
+        self.library = preloadable(node, 'kill_at')
         self.armed = node.dir / 'armed'
         self.log = node.dir / 'steps'
 

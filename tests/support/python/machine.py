@@ -13,12 +13,11 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 
-from cgroups import mounts
+from cgroups import mounts, remove
 from node import eventually, is_root, shared_binary
+from peers import PEERS
 from process import LineProcess, scaled
-from spire import PEERS
 
 PACKAGES = ['systemd', 'systemd-sysv', 'dbus', 'libpam-systemd', 'procps', 'python3']
 
@@ -77,7 +76,7 @@ class Machine:
         self.cgroups = [mount / self.name for mount in [*mounts('cgroup', 'name=systemd'), *mounts('cgroup2')]]
         for cgroup in self.cgroups:
             cgroup.mkdir()
-            self.test.addCleanup(self._remove_cgroup, cgroup)
+            self.test.addCleanup(remove, cgroup)
         self.test.addCleanup(self.stop)
         command = ['systemd-nspawn', '--quiet', f'--directory={root}', '--volatile=overlay', f'--machine={self.name}',
                    '--register=no', '--keep-unit', '--private-network', '--console=pipe', '--boot',
@@ -169,15 +168,3 @@ class Machine:
             process.kill()
             process.wait()
         process.stderr.close()
-
-    @staticmethod
-    def _remove_cgroup(top):
-        deadline = time.monotonic() + 10
-        while top.exists():
-            try:
-                for below, _, _ in os.walk(top, topdown=False):
-                    os.rmdir(below)
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)

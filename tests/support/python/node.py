@@ -14,6 +14,7 @@ import tempfile
 import time
 import unittest
 
+from peers import PEERS
 from process import LineProcess, drop_to, sanitized, scaled
 
 BUILD = pathlib.Path(os.environ.get('LANYARD_BUILD') or pathlib.Path(__file__).resolve().parents[3] / 'build/dev')
@@ -132,6 +133,12 @@ class Node:
             process.wait()
             raise AssertionError(f'the agent did not end within {scaled(seconds):.0f} s of SIGTERM') from None
 
+    def ended(self):
+        """The exit code of an agent that is to end by itself."""
+        code = self.process.wait(scaled(20))
+        self.process = None
+        return code
+
     def kill(self):
         """As if the machine had lost power, for this process."""
         process, self.process = self.process, None
@@ -148,6 +155,10 @@ class Node:
         """Resident memory of the agent."""
         status = pathlib.Path(f'/proc/{self.process.pid}/status').read_text(encoding='utf-8')
         return int(status.split('VmRSS:')[1].split()[0]) * 1024
+
+    def open_files(self):
+        """How many descriptors the agent has open. Only root may look: an agent that protects itself hides them from its own user."""
+        return len(os.listdir(f'/proc/{self.process.pid}/fd'))
 
     def client_environment(self):
         return {**os.environ, 'SPIFFE_ENDPOINT_SOCKET': f'unix://{self.socket}',
@@ -227,8 +238,7 @@ def shared_file(path):
     if not is_root() or all(parent.stat().st_mode & 0o001 for parent in path.parents):
         return path
     about = path.stat()
-    shelf = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers')) / 'copies'
-    copy = shelf / f'{about.st_ino:x}-{about.st_size:x}-{about.st_mtime_ns:x}' / path.name
+    copy = PEERS / 'copies' / f'{about.st_ino:x}-{about.st_size:x}-{about.st_mtime_ns:x}' / path.name
     if not copy.exists():
         copy.parent.mkdir(parents=True, exist_ok=True)
         part = copy.with_name(f'{path.name}.{os.getpid()}')

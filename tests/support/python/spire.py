@@ -18,9 +18,9 @@ import tempfile
 import time
 
 from node import eventually
+from peers import PEERS
 from process import drop_to
 
-PEERS = pathlib.Path(os.environ.get('LANYARD_PEERS', '/var/cache/lanyard-peers'))
 PARENT = 'spiffe://example.org/host'
 
 
@@ -51,9 +51,11 @@ def free_port():
 class Spire:
     """Create it with a test; `start` it, `register` entries, and stop or start the agent again at will."""
 
-    def __init__(self, test, x509_ttl='1h', cpus=None, attestors='', log_level='WARN', entering=lambda *command: command):
+    def __init__(self, test, x509_ttl='1h', cpus=None, attestors='', log_level='WARN', entering=lambda *command: command,
+                 discover_path=False):
         """`attestors`: further sections of the agent's plugins; `log_level` is the agent's; `entering` turns a command into one
-        that runs elsewhere (machine.py), where this directory must be too."""
+        that runs elsewhere (machine.py), where this directory must be too; `discover_path`: the unix attestor finds out path and
+        hash of the executable, too."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix='lanyard-spire-', dir='/tmp'))
         self.dir.chmod(0o755)
         test.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
@@ -63,6 +65,7 @@ class Spire:
         self.log = self.dir / 'spire.log'
         self.port = free_port()
         self.attestors, self.log_level, self.entering = attestors, log_level, entering
+        self.discover_path = 'true' if discover_path else 'false'
         self.cpus = cpus  # the processors that the agent may use
         self.server = self.process = None
         (self.dir / 'server.conf').write_text(self._server_conf(x509_ttl), encoding='utf-8')
@@ -101,7 +104,7 @@ agent {{
 plugins {{
   KeyManager "disk" {{ plugin_data {{ directory = "{self.dir}" }} }}
   NodeAttestor "join_token" {{ plugin_data {{}} }}
-  WorkloadAttestor "unix" {{ plugin_data {{}} }}
+  WorkloadAttestor "unix" {{ plugin_data {{ discover_workload_path = {self.discover_path} }} }}
   {self.attestors}
 }}
 '''

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What tests/tidy.sh does: clang-tidy over tracked files, two at a time, and not over what is known to be clean.
+"""What tests/tidy.sh does: clang-tidy over tracked files, one on each processor, and not over what is known to be clean.
 
     tidy.py CACHE BUILD[:BUILD…] [FILE-OR-DIRECTORY…]
 """
@@ -49,7 +49,8 @@ class Build:
     def key(self, name, common):
         """A digest of all that clang-tidy's answer depends on; None where the build does not know what the file includes."""
         command = self.commands[name]
-        headers = self.headers.get(command.get('output', ''))
+        # CMake 3.25 gives no `output`.
+        headers = self.headers.get(command['command'].partition(' -o ')[2].partition(' ')[0])
         if not headers:
             return None
         digest = hashlib.sha256(common)
