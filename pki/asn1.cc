@@ -33,4 +33,14 @@ Result<std::string> NameDer(const X509_NAME* name) {
   return std::string(reinterpret_cast<const char*>(bytes), length);
 }
 
+AuthorityKeyIdPtr MakeAuthorityKeyId(std::string_view key_id) {
+  AuthorityKeyIdPtr made(AUTHORITY_KEYID_new());
+  if (made == nullptr || (made->keyid = ASN1_OCTET_STRING_new()) == nullptr ||
+      ASN1_OCTET_STRING_set(made->keyid, reinterpret_cast<const unsigned char*>(key_id.data()),
+                            static_cast<int>(key_id.size())) != 1) {
+    return nullptr;
+  }
+  return made;
+}
+
 }  // namespace lanyard

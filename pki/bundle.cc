@@ -88,7 +88,7 @@ Result<std::optional<std::uint64_t>> UnsignedMember(const nlohmann::json& object
 struct Bundle::State {
   TrustDomain trust_domain;
   std::vector<Certificate> authorities;
-  std::vector<JwkMembers> keys;  // of each of these
+  std::vector<std::optional<JwkMembers>> keys;  // of each of these; nothing if it has no such form
   TokenAuthorities tokens;
   BundleOptions options;
   std::string x509_der, jwt_key_set, wit_key_set;
@@ -107,10 +107,12 @@ Status Bundle::State::AddX509(std::vector<Certificate> x509) {
         (authority.fields().key_usage.has_value() && !authority.HasKeyUsage(kKeyUsageKeyCertSign))) {
       return Error(StatusCode::kInvalidArgument, "certificate {} may not sign certificates", number);
     }
+    // X509-SVID §5.1: a path is validated as RFC 5280 says, whatever its kinds of keys; only a document needs a JWK
     Result<JwkMembers> members = MembersOf(authority);
-    if (!members.ok()) return Annotate(members.status(), "certificate {}", number);
+    if (!members.ok() && members.status().code() != StatusCode::kInvalidArgument)
+      return Annotate(members.status(), "certificate {}", number);
     authorities.push_back(authority);
-    keys.push_back(*std::move(members));
+    keys.push_back(members.ok() ? std::optional(*std::move(members)) : std::nullopt);
     x509_der += authority.der();
   }
   return OkStatus();
@@ -174,10 +176,11 @@ std::string Bundle::ToDocument() const {
   nlohmann::ordered_json document;
   document["keys"] = nlohmann::ordered_json::array();
   for (std::size_t i = 0; i < state_->authorities.size(); ++i) {
+    if (!state_->keys[i]) continue;
     nlohmann::ordered_json entry;
     // X509-SVID §6.1: use and x5c with exactly one certificate are set, kid is not
     entry["use"] = kX509Use;
-    state_->keys[i].PutInto(entry);
+    state_->keys[i]->PutInto(entry);
     entry["x5c"] = nlohmann::ordered_json::array({Base64Encode(state_->authorities[i].der())});
     document["keys"].push_back(std::move(entry));
   }

@@ -36,9 +36,8 @@ struct TokenAuthorities {
 
 class Bundle {
  public:
-  // Authorities must be CA certificates with an EC or RSA key. Repeated ones are dropped; the order of the first ones
-  // stays. Those of tokens are put into the order of their key IDs; no two may have the same one (WIT-SVID §6.1), a
-  // repeated one is dropped.
+  // Authorities must be CA certificates. Repeated ones are dropped; the order of the first ones stays. Those of tokens
+  // are put into the order of their key IDs; no two may have the same one (WIT-SVID §6.1), a repeated one is dropped.
   static Result<Bundle> Create(TrustDomain trust_domain, std::vector<Certificate> x509_authorities,
                                BundleOptions options = {}, TokenAuthorities tokens = {});
 
@@ -46,7 +45,8 @@ class Bundle {
   // demands; one that claims to hold a CA certificate or a key for tokens and does not is an error, and so is a
   // document without "keys".
   static Result<Bundle> ParseDocument(TrustDomain trust_domain, std::string_view json);
-  // The same bundle always gives the same bytes.
+  // The same bundle always gives the same bytes. An X.509 authority whose key is neither RSA nor EC on P-256, P-384 or
+  // P-521 is left out: readers skip entries of types that they do not know.
   std::string ToDocument() const;
   // JWK Sets of the keys for one kind of token alone, as FetchJWTBundles and FetchWITBundles hand them out. Without
   // "use": its values here are SPIFFE's, and libraries for JWTs skip keys whose use they do not know.

@@ -10,7 +10,6 @@ namespace {
 
 using BasicConstraintsPtr = Owned<BASIC_CONSTRAINTS, BASIC_CONSTRAINTS_free>;
 using BitStringPtr = Owned<ASN1_BIT_STRING, ASN1_BIT_STRING_free>;
-using AuthorityKeyIdPtr = Owned<AUTHORITY_KEYID, AUTHORITY_KEYID_free>;
 using GeneralNamePtr = Owned<GENERAL_NAME, GENERAL_NAME_free>;
 
 Status Failed(std::string_view what) {
@@ -111,12 +110,8 @@ Status CertificateBuilder::AddExtendedKeyUsageForTls() {
 
 Status CertificateBuilder::AddKeyIds(std::string_view authority_key_id) {
   if (!authority_key_id.empty()) {
-    const AuthorityKeyIdPtr authority(AUTHORITY_KEYID_new());
-    if (authority == nullptr || (authority->keyid = ASN1_OCTET_STRING_new()) == nullptr ||
-        ASN1_OCTET_STRING_set(authority->keyid, reinterpret_cast<const unsigned char*>(authority_key_id.data()),
-                              static_cast<int>(authority_key_id.size())) != 1) {
-      return Failed("authority key identifier");
-    }
+    const AuthorityKeyIdPtr authority = MakeAuthorityKeyId(authority_key_id);
+    if (authority == nullptr) return Failed("authority key identifier");
     RETURN_IF_ERROR(Add(NID_authority_key_identifier, authority.get(), Criticality::kNormal));
   }
   unsigned char digest[EVP_MAX_MD_SIZE];

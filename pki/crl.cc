@@ -12,9 +12,6 @@
 namespace lanyard {
 namespace {
 
-using AuthorityKeyIdPtr = Owned<AUTHORITY_KEYID, AUTHORITY_KEYID_free>;
-using IntegerPtr = Owned<ASN1_INTEGER, ASN1_INTEGER_free>;
-
 constexpr int kMaxExtensions = 64;
 constexpr std::string_view kPemLabel = "X509 CRL";
 
@@ -106,6 +103,13 @@ Result<CrlFields> ReadFields(X509_CRL* crl) {
 }
 
 }  // namespace
+
+Status CheckMaySignCrls(const Certificate& issuer) {
+  // RFC 5280 §4.2.1.3 and §6.3.3 (f)
+  if (!issuer.fields().key_usage.has_value() || issuer.HasKeyUsage(kKeyUsageCrlSign)) return OkStatus();
+  return Error(StatusCode::kFailedPrecondition,
+               "the issuer's certificate has no key usage cRLSign: no verifier accepts a CRL that it signs");
+}
 
 struct Crl::State {
   std::string der;

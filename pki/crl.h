@@ -63,9 +63,13 @@ struct CrlFields {
   bool operator==(const CrlFields&) const = default;
 };
 
+// FailedPrecondition when the certificate says what its key is for and lists are not among it.
+Status CheckMaySignCrls(const Certificate& issuer);
+
 class Crl {
  public:
-  // Exactly one list and nothing after it, in DER, with a nextUpdate, complete and direct.
+  // Exactly one list and nothing after it, with a nextUpdate, complete and direct. In DER, not merely BER, but for the
+  // signed part, whose bytes stay as they are.
   static Result<Crl> FromDer(std::string_view der);
   // At least one "X509 CRL" block; text between blocks and blocks of other kinds are skipped, a broken block is an
   // error.

@@ -10,16 +10,10 @@ namespace {
 
 using TimePoint = std::chrono::system_clock::time_point;
 using AsnTimePtr = Owned<ASN1_TIME, ASN1_TIME_free>;
-using IntegerPtr = Owned<ASN1_INTEGER, ASN1_INTEGER_free>;
-using AuthorityKeyIdPtr = Owned<AUTHORITY_KEYID, AUTHORITY_KEYID_free>;
 using RevokedPtr = Owned<X509_REVOKED, X509_REVOKED_free>;
 
 Status Failed(std::string_view what) {
   return OpenSslError(fmt::format("write CRL: {}", what));
-}
-
-TimePoint WholeSeconds(TimePoint time) {
-  return std::chrono::floor<std::chrono::seconds>(time);
 }
 
 AsnTimePtr ToAsnTime(TimePoint time) {
@@ -96,10 +90,8 @@ Status AddAuthorityKeyId(X509_CRL* crl, const Certificate& issuer) {
       return Failed("authority key identifier");
     id.assign(reinterpret_cast<const char*>(digest), length);
   }
-  const AuthorityKeyIdPtr authority(AUTHORITY_KEYID_new());
-  if (authority == nullptr || (authority->keyid = ASN1_OCTET_STRING_new()) == nullptr ||
-      ASN1_OCTET_STRING_set(authority->keyid, reinterpret_cast<const unsigned char*>(id.data()),
-                            static_cast<int>(id.size())) != 1 ||
+  const AuthorityKeyIdPtr authority = MakeAuthorityKeyId(id);
+  if (authority == nullptr ||
       X509_CRL_add1_ext_i2d(crl, NID_authority_key_identifier, authority.get(), 0, X509V3_ADD_APPEND) != 1) {
     return Failed("authority key identifier");
   }
@@ -116,13 +108,6 @@ Status AddNumber(X509_CRL* crl, std::uint64_t number) {
 }
 
 }  // namespace
-
-Status CheckMaySignCrls(const Certificate& issuer) {
-  // RFC 5280 §4.2.1.3 and §6.3.3 (f)
-  if (!issuer.fields().key_usage.has_value() || issuer.HasKeyUsage(kKeyUsageCrlSign)) return OkStatus();
-  return Error(StatusCode::kFailedPrecondition,
-               "the issuer's certificate has no key usage cRLSign: no verifier accepts a CRL that it signs");
-}
 
 Result<std::string> WriteCrl(const CrlContent& content, const Certificate& issuer, const PrivateKey& key) {
   RETURN_IF_ERROR(Annotate(CheckMaySignCrls(issuer), "sign CRL"));

@@ -15,9 +15,6 @@ namespace lanyard {
 
 using CrlPtr = Owned<X509_CRL, X509_CRL_free>;
 
-// FailedPrecondition when the certificate says what its key is for and lists are not among it.
-Status CheckMaySignCrls(const Certificate& issuer);
-
 // The DER of the list that Crl::Sign() describes.
 Result<std::string> WriteCrl(const CrlContent& content, const Certificate& issuer, const PrivateKey& key);
 

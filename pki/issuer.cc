@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "pki/asn1.h"
 #include "pki/certificate_builder.h"
 #include "pki/dns_name.h"
 #include "pki/leaf_profile.h"
@@ -15,10 +16,6 @@ namespace {
 
 using NameConstraintsPtr = Owned<NAME_CONSTRAINTS, NAME_CONSTRAINTS_free>;
 constexpr std::size_t kMaxDnsNames = 64;
-
-std::chrono::system_clock::time_point WholeSeconds(std::chrono::system_clock::time_point time) {
-  return std::chrono::floor<std::chrono::seconds>(time);
-}
 
 // Name constraints of one certificate (RFC 5280 §4.2.1.10); null if it has none.
 Result<NameConstraintsPtr> NameConstraintsOf(const Certificate& certificate) {

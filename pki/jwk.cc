@@ -14,9 +14,6 @@
 namespace lanyard {
 namespace {
 
-using ParamBuilderPtr = Owned<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free>;
-using ParamsPtr = Owned<OSSL_PARAM, OSSL_PARAM_free>;
-
 constexpr int kLeastRsaBits = 2048, kMostRsaBits = 8192;
 
 struct Curve {

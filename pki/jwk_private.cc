@@ -22,9 +22,6 @@
 namespace lanyard {
 namespace {
 
-using ParamBuilderPtr = Owned<OSSL_PARAM_BLD, OSSL_PARAM_BLD_free>;
-using ParamsPtr = Owned<OSSL_PARAM, OSSL_PARAM_free>;
-
 constexpr JsonLimits kLimits{.bytes = 16384, .depth = 4};
 
 struct SecretNumber {

@@ -3,8 +3,8 @@
 // A name that stands twice in one object is refused, at every depth: parsers differ in which of the two they believe
 // (RFC 8259 §4), and what one program has checked, the next one would not see. For JOSE headers, claims and JWKs the
 // standards allow this (RFC 7515 §4, RFC 7519 §4, RFC 7517 §4). Nothing may stand around the object but white space,
-// and neither a byte order mark nor a zero byte may stand anywhere. Texts that are long or deep are refused before they
-// cost anything.
+// not even a byte order mark, and nowhere a zero byte. Texts that are long or deep are refused before they cost
+// anything.
 //
 // Thread: any. An error never quotes the text: it may be part of a credential.
 #pragma once

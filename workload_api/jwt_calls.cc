@@ -20,14 +20,46 @@
 namespace lanyard {
 namespace {
 
+// The record of a token (node_agent/identity/recording_source.cc) names its audiences with blanks between them, and is
+// cut where it becomes too long (node_agent/audit/audit_line.cc). Whoever reads it has to see each of them.
+constexpr size_t kMostAudienceBytes = 1000;
+
+// Whether a record shows it as one, and as it is, byte for byte. (That it is UTF-8, protobuf has checked.)
+bool IsRecordedAsItIs(std::string_view audience) {
+  for (size_t i = 0; i < audience.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(audience[i]);
+    // C1, the control characters U+0080 to U+009F
+    const bool c1 = byte == 0xC2 && i + 1 < audience.size() && static_cast<unsigned char>(audience[i + 1]) < 0xA0;
+    if (byte <= 0x20 || byte == 0x7F || c1 || byte == '"' || byte == '\\') return false;
+  }
+  return true;
+}
+
 Result<std::vector<std::string>> AudiencesOf(const JWTSVIDRequest& request) {
   if (request.audience().empty()) return Error(StatusCode::kInvalidArgument, "audience must be specified");
   if (request.audience_size() > kMostAudiences) {
     return Error(StatusCode::kInvalidArgument, "{} audiences are asked for at once; a token is for at most {}",
                  request.audience_size(), kMostAudiences);
   }
-  for (const std::string& audience : request.audience()) {
+  size_t bytes = 0;
+  for (int i = 0; i < request.audience_size(); ++i) {
+    const std::string& audience = request.audience(i);
     if (audience.empty()) return Error(StatusCode::kInvalidArgument, "audience must be specified: one is empty");
+    if (!IsRecordedAsItIs(audience)) {
+      return Error(
+          StatusCode::kInvalidArgument,
+          "audience {} has a blank, a control character, a quotation mark or a backslash in it, and the record "
+          "of the token could not show it as it is; ask for an audience without",
+          i + 1);
+    }
+    bytes += (i == 0 ? 0 : 1) + audience.size();
+  }
+  if (bytes > kMostAudienceBytes) {
+    return Error(
+        StatusCode::kInvalidArgument,
+        "{} bytes of audiences, and the record of a token has room for {}; ask for fewer audiences at once, or "
+        "for shorter ones",
+        bytes, kMostAudienceBytes);
   }
   return std::vector<std::string>(request.audience().begin(), request.audience().end());
 }

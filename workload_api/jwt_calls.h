@@ -14,8 +14,10 @@ inline constexpr int kMostAudiences = 64;
 
 // A JWT-SVID for the audiences asked for, of every identity that the caller earns or of the one that it asks for, in
 // the order of the registry, from the cache where one is there. InvalidArgument without an audience, with an empty one,
-// or with more than kMostAudiences; PermissionDenied when the identity asked for is not the caller's; Unavailable when
-// one cannot be signed, or when an identity was taken away while it was.
+// with more than kMostAudiences, or with ones that their record could not show whole and as they are (more than 1,000
+// bytes together; a blank, control character, quotation mark or backslash in one); PermissionDenied when the identity
+// asked for is not the caller's; Unavailable when one cannot be signed, or when an identity was taken away while it
+// was.
 std::unique_ptr<CallHandler> MakeJwtSvidCall(Call& call, WorkloadServices& services);
 
 // Whether a token is a JWT-SVID that counts for an audience here and now, and what it says. The keys are those that

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "node_agent/base/log.h"
+#include "node_agent/identity/disk_patience.h"
 #include "node_agent/identity/text.h"
 
 namespace lanyard {
@@ -63,7 +64,11 @@ void AuthorityTrack::Rotate(Done done) {
 // A root that the wall clock has left signs nothing: whoever asks meanwhile waits for the one that takes over.
 void AuthorityTrack::Cover(seconds lifetime, Done done) {
   if (IsCovered(lifetime)) return std::move(done)(OkStatus());
-  uncovered_.emplace_back(lifetime, std::move(done));
+  std::erase_if(uncovered_, [](const Uncovered& one) { return one.asker.expired(); });  // the clock has answered them
+  const auto asker = std::make_shared<Done>(std::move(done));
+  auto answer =
+      WithinDiskPatience(clock_, [asker](Status status) { std::invoke(std::move(*asker), std::move(status)); });
+  uncovered_.push_back({lifetime, asker, std::move(answer)});
   Continue();
 }
 
@@ -100,16 +105,16 @@ void AuthorityTrack::Continue() {
   // Who waits for a root that can sign is not left waiting when none could be made.
   RunStep(CaStepName(*step), std::bind_front(TakeStep, *step), [this](Status status) {
     if (status.ok()) return;
-    for (auto& [lifetime, done] : std::exchange(uncovered_, {})) std::move(done)(status);
+    for (Uncovered& one : std::exchange(uncovered_, {})) std::move(one.done)(status);
   });
 }
 
 void AuthorityTrack::CoverWaiting() {
   auto waiting = std::make_shared<decltype(uncovered_)>(std::exchange(uncovered_, {}));
   seconds longest{0};
-  for (const auto& [lifetime, done] : *waiting) longest = std::max(longest, lifetime);
-  Done answer = [waiting](Status status) {
-    for (auto& [lifetime, done] : *waiting) std::move(done)(status);
+  for (const Uncovered& one : *waiting) longest = std::max(longest, one.lifetime);
+  Done answer = [waiting](const Status& status) {
+    for (Uncovered& one : *waiting) std::move(one.done)(status);
   };
   if (IsCovered(longest)) {
     const std::weak_ptr<void> alive = alive_;

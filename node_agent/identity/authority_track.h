@@ -4,9 +4,9 @@
 // own. What happens when is decided by ca_schedule.h; this class does it: each step is made durable in the pool, then
 // taken over on the loop and told, one step at a time. It looks again whenever the next step falls due and every
 // second, since the wall clock may be set; whoever asks for an SVID in between, after the clock has left the dates of
-// the active authority, waits for its successor. A step that fails (disk full) is tried again; meanwhile the active one
-// signs on until it expires. While a step is being written it signs on as well; should what it signs then end later
-// than the step had reckoned with, that is made durable right after.
+// the active authority, waits for its successor, but not for longer than kDiskPatience. A step that fails (disk full)
+// is tried again; meanwhile the active one signs on until it expires. While a step is being written it signs on as
+// well; should what it signs then end later than the step had reckoned with, that is made durable right after.
 //
 // Lifetime: borrows the loop, the clock and its owner, who destroys it. Thread: loop.
 #pragma once
@@ -47,7 +47,8 @@ class AuthorityTrack {
   // Starts what has to be done next, unless something is being done; else sets the alarm.
   void Continue();
   void Rotate(Done done);
-  // Answers `done` once SVIDs of `lifetime` are covered on disk, and an authority can sign them.
+  // Answers `done` once SVIDs of `lifetime` are covered on disk, and an authority can sign them; Unavailable while the
+  // disk is silent.
   void Cover(std::chrono::seconds lifetime, Done done);
 
   const CaState& state() const { return *state_; }
@@ -56,6 +57,12 @@ class AuthorityTrack {
 
  private:
   using Change = absl::AnyInvocable<Result<CaState>(const CaState&)>;
+  // Who waits in Cover().
+  struct Uncovered {
+    std::chrono::seconds lifetime;
+    std::weak_ptr<Done> asker;  // gone once it was answered, maybe by the clock
+    Done done;
+  };
 
   bool IsCovered(std::chrono::seconds lifetime) const;
   void CoverWaiting();
@@ -76,7 +83,7 @@ class AuthorityTrack {
   bool unsaved_ = false;  // state() says of a retired authority that it stays for longer than the disk does
   Status last_failure_;
   std::deque<Done> rotations_;
-  std::vector<std::pair<std::chrono::seconds, Done>> uncovered_;
+  std::vector<Uncovered> uncovered_;
   std::unique_ptr<Clock::Alarm> alarm_;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };

@@ -12,6 +12,9 @@ namespace {
 
 using std::chrono::seconds;
 
+// Each stays until the last SVID that it signed has expired, is in every bundle until then, and on a list with an end.
+constexpr std::size_t kMostKeptForRotation = 64;
+
 // The state is kept in whole seconds on disk, so it is made of whole seconds: what is loaded equals what was saved.
 WallTime WholeSeconds(WallTime when) {
   return std::chrono::floor<seconds>(when);
@@ -209,6 +212,12 @@ bool KeepForLatest(CaState& state, const Authority* authority, std::optional<Wal
 
 Result<CaState> Rotate(const CaState& state, const RootSettings& settings, WallTime now,
                        std::optional<WallTime> latest_leaf_end) {
+  if (state.authorities.size() >= kMostKeptForRotation) {
+    return Error(StatusCode::kFailedPrecondition,
+                 "{} authorities are kept until what they signed has expired, and at {} or more none is added by hand; "
+                 "rotate again when one has gone: `lanyard ca show` says when",
+                 state.authorities.size(), kMostKeptForRotation);
+  }
   CaState before = state;
   for (Authority& authority : before.authorities) authority.may_return = false;
   ASSIGN_OR_RETURN(CaState after, TakeStep(SuccessionStep(before, now), before, settings, now, latest_leaf_end));

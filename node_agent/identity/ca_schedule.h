@@ -60,7 +60,8 @@ Result<CaState> TakeStep(CaStep step, const CaState& state, const RootSettings& 
 bool KeepForLatest(CaState& state, const Authority* authority, std::optional<WallTime> latest_leaf_end);
 
 // The state after a rotation by hand, whatever the time: the prepared root signs, or a new one. No root that has signed
-// before signs again, ever: an operator may rotate because a key has leaked.
+// before signs again, ever: an operator may rotate because a key has leaked. FailedPrecondition while 64 authorities or
+// more are kept; steps that have to be taken are not held up by that.
 Result<CaState> Rotate(const CaState& state, const RootSettings& settings, WallTime now,
                        std::optional<WallTime> latest_leaf_end);
 

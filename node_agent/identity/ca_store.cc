@@ -286,11 +286,18 @@ Status CaStore::WriteAuthority(const Authority& authority) const {
 }
 
 Status CaStore::Replace(const CaState& before, const CaState& after) const {
+  const std::string list = ToJson(after);
+  if (list.size() > kMaxFileBytes) {
+    return Error(StatusCode::kResourceExhausted,
+                 "keep the list of roots: it has {} bytes for {} roots, and more than {} could not be read again; wait "
+                 "until some of them have gone",
+                 list.size(), after.authorities.size(), kMaxFileBytes);
+  }
   for (const Authority& authority : after.authorities) {
     if (!Contains(before, authority.id))
       RETURN_IF_ERROR(Annotate(WriteAuthority(authority), "keep root {}", authority.id));
   }
-  RETURN_IF_ERROR(Annotate(WriteFileAtomic(ListPath(), ToJson(after), 0600), "keep the list of roots"));
+  RETURN_IF_ERROR(Annotate(WriteFileAtomic(ListPath(), list, 0600), "keep the list of roots"));
   RemoveUnlisted(after);
   return OkStatus();
 }

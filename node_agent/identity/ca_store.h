@@ -39,7 +39,8 @@ class CaStore {
   static Result<CaState> Peek(const std::string& data_dir, const TrustDomain& trust_domain,
                               const std::string& below = "ca");
 
-  // Makes `after` durable in place of `before`. When it fails, either of them may be on disk; both load.
+  // Makes `after` durable in place of `before`. When it fails, either of them may be on disk; both load. So one that is
+  // too large to be loaded again is ResourceExhausted, and nothing is written.
   Status Replace(const CaState& before, const CaState& after) const;
 
   const std::string& directory() const { return directory_; }

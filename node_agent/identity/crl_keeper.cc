@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "node_agent/base/answer_within.h"
-#include "node_agent/base/duration.h"
 #include "node_agent/base/log.h"
+#include "node_agent/identity/disk_patience.h"
 #include "node_agent/identity/text.h"
 
 namespace lanyard {
@@ -23,11 +22,7 @@ constexpr std::chrono::hours kKeepExpired{24 * 7};  // as the state store does: 
 struct CrlKeeper::Authority {
   Authority(Issuer with, std::string key_id) : issuer(std::move(with)), id(std::move(key_id)) {}
 
-  // RFC 5280 §4.2.1.3: a key usage without cRLSign makes every list worthless.
-  bool may_sign() const {
-    const Certificate& certificate = issuer.certificate();
-    return !certificate.fields().key_usage.has_value() || certificate.HasKeyUsage(kKeyUsageCrlSign);
-  }
+  bool may_sign() const { return CheckMaySignCrls(issuer.certificate()).ok(); }
 
   Issuer issuer;
   std::string id;        // as in the state store
@@ -180,21 +175,17 @@ void CrlKeeper::Sign(const AuthorityPtr& authority) {
   const WallTime now = clock_.WallNow();
   CrlContent content = ContentFor(*authority, now);
   const std::uint64_t number = content.number;
-  const auto silent =
-      Error(StatusCode::kUnavailable, "the disk has not answered for {}", FormatDuration(kDiskPatience));
-  state_.UseCrlNumber(
-      authority->id, number,
-      AnswerWithin(clock_, kDiskPatience, silent,
-                   [this, alive = std::weak_ptr<void>(alive_), authority, now,
-                    content = std::move(content)](Status used) mutable {
-                     if (alive.expired()) return;
-                     if (!used.ok()) return OnSigned(*authority, now, Annotate(used, "put its number on record"));
-                     loop_.ComputeInPool(
-                         [issuer = authority->issuer, content = std::move(content)] { return issuer.SignCrl(content); },
-                         [this, alive = std::move(alive), authority, now](Result<Crl> crl) {
-                           if (!alive.expired()) OnSigned(*authority, now, std::move(crl));
-                         });
-                   }));
+  state_.UseCrlNumber(authority->id, number,
+                      WithinDiskPatience(clock_, [this, alive = std::weak_ptr<void>(alive_), authority, now,
+                                                  content = std::move(content)](Status used) mutable {
+                        if (alive.expired()) return;
+                        if (!used.ok()) return OnSigned(*authority, now, Annotate(used, "put its number on record"));
+                        loop_.ComputeInPool([issuer = authority->issuer,
+                                             content = std::move(content)] { return issuer.SignCrl(content); },
+                                            [this, alive = std::move(alive), authority, now](Result<Crl> crl) {
+                                              if (!alive.expired()) OnSigned(*authority, now, std::move(crl));
+                                            });
+                      }));
 }
 
 void CrlKeeper::OnSigned(Authority& authority, WallTime when, Result<Crl> crl) {
@@ -253,6 +244,7 @@ void CrlKeeper::Publish() {
   bool changed = !std::exchange(settled_, true);
   const bool none_signed = lists.empty() && !some_may_not && !authorities_.empty();
   if (!none_signed && (set_ == nullptr || set_->lists != lists)) {
+    handed_out_ |= !lists.empty();
     set_ = std::make_shared<const CrlSet>(CrlSet{set_ == nullptr ? 1 : set_->version + 1, std::move(lists)});
     changed = true;
   }
@@ -289,10 +281,11 @@ HealthReport CrlKeeper::health() const {
   for (const AuthorityPtr& authority : authorities_) {
     const auto& crl = authority->crl;
     if (!authority->may_sign()) {
-      add({HealthLevel::kDegraded,
-           fmt::format("The certificate of {} has no key usage cRLSign, so there is no revocation list and verifiers "
-                       "are not told what was revoked.",
-                       authority->id)});
+      const std::string_view effect = handed_out_ ? "that have had a list refuse everybody until they are restarted"
+                                                  : "are not told what was revoked";
+      add({handed_out_ ? HealthLevel::kBroken : HealthLevel::kDegraded,
+           fmt::format("The certificate of {} has no key usage cRLSign, so there is no revocation list: verifiers {}.",
+                       authority->id, effect)});
     } else if (!authority->failure.ok()) {
       const bool over = !crl || crl->next_update() <= now;
       const auto& known = revoked_.find(authority->id);

@@ -123,6 +123,7 @@ class CrlKeeper {
   bool unpublished_ = true;               // a list or a CA has come or gone
   bool settled_ = false;                  // every CA of the bundle has its list, or could not be given one
   CrlSetPtr set_;                         // null: none was ever signed
+  bool handed_out_ = false;               // a list, to verifiers who check by it from then on
   std::vector<absl::AnyInvocable<void()>> listeners_;
   std::unique_ptr<Clock::Alarm> alarm_;
   std::shared_ptr<void> alive_ = std::make_shared<char>();

@@ -162,8 +162,10 @@ HealthReport EmbeddedCa::health() const {
 
 void EmbeddedCa::Install(SigningState state) {
   const bool new_bundle = !bundle_ || !bundle_->SameAuthorities(state.bundle);
-  const bool new_signer =
-      !state_ || !why_not_ready_.ok() || !(state_->issuer.certificate() == state.issuer.certificate());
+  // With another chain below the roots, what was signed before may lead to none of them.
+  const bool new_signer = !state_ || !why_not_ready_.ok() ||
+                          !(state_->issuer.certificate() == state.issuer.certificate()) ||
+                          state_->issuer.chain_tail() != state.issuer.chain_tail();
   std::array<bool, 3> new_token_signer{};
   for (const SvidKind kind : {SvidKind::kJwt, SvidKind::kWit}) {
     bool& is_new = new_token_signer[static_cast<std::size_t>(kind)];

@@ -1,11 +1,13 @@
 #include "node_agent/identity/intermediate_keeper.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 #include "node_agent/identity/text.h"
 #include "node_agent/state/secret_file.h"
+#include "pki/jwk.h"
 #include "pki/verifier.h"
 
 namespace lanyard {
@@ -42,6 +44,16 @@ Status ProveChain(const SigningState& state, const GivenIssuer& files, WallTime 
                   "issuer_cert {} does not verify against upstream_roots {}", files.issuer_cert, files.upstream_roots);
 }
 
+// Our bundle is also handed out as a document, and whoever reads that must find every root in it.
+Status CheckHaveJwkForm(const std::vector<Certificate>& roots) {
+  for (std::size_t i = 0; i < roots.size(); ++i) {
+    const Result<PublicKey> key = roots[i].public_key();
+    const Status form = key.ok() ? JwkMembersOf(*key).status() : key.status();
+    if (!form.ok()) return Annotate(form, "certificate {}", i + 1);
+  }
+  return OkStatus();
+}
+
 Result<TokenKeys> ReadTokenKeys(const std::string& path) {
   if (path.empty()) return TokenKeys{.why_none = "the issuer is given by files, and no jwt_authority_key with it"};
   auto pem = ReadSecretFile(path, kMaxFileBytes);
@@ -62,14 +74,21 @@ TokenAuthorities AuthoritiesOf(const TokenKeys& keys) {
   return authorities;
 }
 
-// `before` with an end, if another one signs next and it has signed anything.
+// `before` with an end, if another one signs next and it has signed anything: of all that it has signed, also when it
+// had retired before and came back.
 void Retire(const std::optional<TokenSigner>& before, const std::optional<TokenSigner>& next,
             std::optional<WallTime> latest_end, std::vector<JwtAuthority>& retired) {
   if (!before || !latest_end) return;
   const JwtAuthority& authority = before->authority();
   if (next && next->authority().key_id() == authority.key_id()) return;
+  const auto known = std::find_if(retired.begin(), retired.end(), [&authority](const JwtAuthority& former) {
+    return former.key_id() == authority.key_id();
+  });
+  if (known != retired.end()) latest_end = std::max(latest_end, known->not_after());
   auto ending = JwtAuthority::Create(authority.key_id(), authority.key(), latest_end);
-  if (ending.ok()) retired.push_back(*std::move(ending));
+  if (!ending.ok()) return;
+  if (known != retired.end()) retired.erase(known);
+  retired.push_back(*std::move(ending));
 }
 
 }  // namespace
@@ -95,6 +114,7 @@ AuthorityInfo DescribeIssuer(const Issuer& issuer, const std::string& file) {
 Result<SigningState> LoadGivenIssuer(const GivenIssuer& files, const TrustDomain& trust_domain, WallTime now) {
   ASSIGN_OR_RETURN(std::vector<Certificate> chain, ReadCertificates(files.issuer_cert, "issuer_cert"));
   ASSIGN_OR_RETURN(std::vector<Certificate> roots, ReadCertificates(files.upstream_roots, "upstream_roots"));
+  RETURN_IF_ERROR(Annotate(CheckHaveJwkForm(roots), "upstream_roots {}", files.upstream_roots));
   auto key_pem = ReadSecretFile(files.issuer_key, kMaxFileBytes);
   if (!key_pem.ok()) return Annotate(key_pem.status(), "issuer_key");
   auto key = PrivateKey::FromPem(key_pem->expose());
@@ -189,14 +209,6 @@ void IntermediateKeeper::Take(SigningState state) {
 }
 
 void IntermediateKeeper::RetireTokenKeys(const TokenKeys& next) {
-  // One that comes back signs again.
-  const auto is_current = [](const std::optional<TokenSigner>& current) {
-    return [&current](const JwtAuthority& authority) {
-      return current && current->authority().key_id() == authority.key_id();
-    };
-  };
-  std::erase_if(retired_.jwt, is_current(next.jwt));
-  std::erase_if(retired_.wit, is_current(next.wit));
   if (!given_) return;
   Retire(given_->tokens.jwt, next.jwt, ca_.latest_end(SvidKind::kJwt), retired_.jwt);
   Retire(given_->tokens.wit, next.wit, ca_.latest_end(SvidKind::kWit), retired_.wit);
@@ -211,8 +223,13 @@ bool IntermediateKeeper::DropRetiredKeys() {
 
 Result<Bundle> IntermediateKeeper::WithRetiredKeys(const Bundle& bundle) const {
   TokenAuthorities keys{.jwt = bundle.jwt_authorities(), .wit = bundle.wit_authorities()};
-  keys.jwt.insert(keys.jwt.end(), retired_.jwt.begin(), retired_.jwt.end());
-  keys.wit.insert(keys.wit.end(), retired_.wit.begin(), retired_.wit.end());
+  // One that has come back signs, and is in the bundle already.
+  for (const JwtAuthority& former : retired_.jwt) {
+    if (bundle.FindJwtAuthority(former.key_id()) == nullptr) keys.jwt.push_back(former);
+  }
+  for (const JwtAuthority& former : retired_.wit) {
+    if (bundle.FindWitAuthority(former.key_id()) == nullptr) keys.wit.push_back(former);
+  }
   return Bundle::Create(bundle.trust_domain(), bundle.x509_authorities(), {}, std::move(keys));
 }
 

@@ -5,10 +5,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "node_agent/base/answer_within.h"
-#include "node_agent/base/duration.h"
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
+#include "node_agent/identity/disk_patience.h"
 #include "node_agent/identity/text.h"
 #include "node_agent/identity/token_serial.h"
 
@@ -22,11 +21,6 @@ constexpr std::size_t kBacklogBatch = 256;
 Status NotRecorded(const Status& why) {
   return Error(StatusCode::kUnavailable, "no identity is handed out that cannot be put on record first: {}",
                Message(why));
-}
-
-Status DiskIsSilent() {
-  return Error(StatusCode::kUnavailable, "the disk has not answered for {}; see whether it does",
-               FormatDuration(kDiskPatience));
 }
 
 }  // namespace
@@ -99,11 +93,11 @@ RecordingSource::Issued RecordingSource::ToIssued(const WitSvid& svid) {
 
 void RecordingSource::Record(AskPtr ask) {
   if (!backlog_.empty() && ask->cause == IssueCause::kRenewal) return Finish(*ask, why_unwritten_);
-  auto answer = AnswerWithin(clock_, kDiskPatience, DiskIsSilent(),
-                             [this, alive = std::weak_ptr<void>(alive_), ask](Status status) {
-                               if (!alive.expired()) Finish(*ask, std::move(status));
-                             });
+  auto answer = WithinDiskPatience(clock_, [this, alive = std::weak_ptr<void>(alive_), ask](Status status) {
+    if (!alive.expired()) Finish(*ask, std::move(status));
+  });
   if (!backlog_.empty()) {
+    std::erase_if(waiting_, [](const Waiting& one) { return !one.ask->done; });  // the clock has answered them
     waiting_.push_back({std::move(ask), std::move(answer)});
     return WriteBacklog();
   }

@@ -23,6 +23,7 @@ struct Slot {
   EntryPtr entry;
   typename Kind::CachedPtr current;
   bool asked = false;         // since `current` was made
+  bool had = false;           // an SVID, since the identity was last taken back: what comes in turn replaces it
   bool tell = false;          // the next success is a change for those who show the entry without an SVID
   std::uint64_t signing = 0;  // number of the signing under way; 0 if none. An answer with another number is stale
   std::size_t holders = 0;
@@ -150,8 +151,8 @@ struct EntrySvidCache<Kind>::State : std::enable_shared_from_this<EntrySvidCache
   }
 
   void Drop(Slot& slot) {
-    LANYARD_LOG_WARN("the {} of {} has expired and could not be renewed{}{}", Kind::kName, slot.entry->id.str(),
-                     slot.last_error.ok() ? "" : ": ", Message(slot.last_error));
+    LANYARD_LOG_WARN("the {} of {} is not valid any more and could not be renewed{}{}", Kind::kName,
+                     slot.entry->id.str(), slot.last_error.ok() ? "" : ": ", Message(slot.last_error));
     ++counted.expired;
     slot.current.reset();
     slot.tell = true;
@@ -166,29 +167,35 @@ struct EntrySvidCache<Kind>::State : std::enable_shared_from_this<EntrySvidCache
       renewals.pop_front();
       Slot* slot = Find(entry.get());
       if (slot == nullptr || !std::exchange(slot->queued, false)) continue;  // gone, or an asker was faster
-      if (slot->signing == 0) Sign(*slot, IssueCause::kRenewal);
+      if (slot->signing == 0) Sign(*slot, Turn::kOfRenewals);
     }
   }
 
-  void Sign(Slot& slot, IssueCause cause) {
+  // Whose place among those that are signed at once it takes.
+  enum class Turn { kOfItsOwn, kOfRenewals };
+
+  void Sign(Slot& slot, Turn turn) {
+    const IssueCause cause = turn == Turn::kOfRenewals && slot.had ? IssueCause::kRenewal : IssueCause::kNew;
     slot.signing = ++last_signing;
-    if (cause == IssueCause::kRenewal) ++renewing;
+    if (turn == Turn::kOfRenewals) ++renewing;
     const Entry& entry = *slot.entry;
     Kind::Issue(source,
                 {.entry = slot.entry,
                  .ttl = std::min(options.default_ttl, entry.x509_ttl.value_or(options.default_ttl)),
                  .key_type = entry.key_type.value_or(options.default_key_type),
                  .cause = cause},
-                [weak = this->weak_from_this(), held = slot.entry, signing = slot.signing, by = signer,
-                 cause](Result<typename Kind::Svid> svid) {
-                  if (auto self = weak.lock()) self->OnSigned(held, signing, by, cause, std::move(svid));
+                [weak = this->weak_from_this(), held = slot.entry, signing = slot.signing, by = signer, cause,
+                 turn](Result<typename Kind::Svid> svid) {
+                  auto self = weak.lock();
+                  if (!self) return;
+                  if (turn == Turn::kOfRenewals) --self->renewing;
+                  self->OnSigned(held, signing, by, cause, std::move(svid));
                 });
   }
 
   void OnSigned(const EntryPtr& entry, std::uint64_t signing, std::uint64_t by, IssueCause cause,
                 Result<typename Kind::Svid> svid) {
     FollowClock();  // Points are put in by the clock of now: the others have to be there before
-    if (cause == IssueCause::kRenewal) --renewing;
     Slot* slot = Find(entry.get());
     std::vector<Done> waiters;
     Result<CachedPtr> answer = Error(StatusCode::kInternal, "no answer");
@@ -222,6 +229,7 @@ struct EntrySvidCache<Kind>::State : std::enable_shared_from_this<EntrySvidCache
     if (slot.current || slot.tell) changed.push_back(slot.entry);
     slot.current = std::move(fresh);
     slot.asked = false;
+    slot.had = true;
     slot.tell = false;
     slot.queued = false;
     slot.failures = 0;
@@ -296,7 +304,7 @@ void EntrySvidCache<Kind>::Get(const EntryPtr& entry, Done done) {
     return;
   }
   slot.waiters.push_back(std::move(done));
-  if (slot.signing == 0) state_->Sign(slot, IssueCause::kNew);
+  if (slot.signing == 0) state_->Sign(slot, State::Turn::kOfItsOwn);
 }
 
 template <class Kind>
@@ -352,6 +360,7 @@ void EntrySvidCache<Kind>::Forget(const EntryPtr& entry) {
   slot->signing = 0;  // what comes back is stale
   slot->failures = 0;
   slot->asked = false;
+  slot->had = false;
   slot->queued = false;
   slot->tell = true;
   state_->schedule.Remove(entry.get());

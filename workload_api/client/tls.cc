@@ -46,7 +46,12 @@ int OutcomeIndex() {
   return index;
 }
 
-// What PeerId() says from now on; false when there is no memory for it.
+// What Remember() was told last; null: nothing yet.
+const Result<SpiffeId>* OutcomeOf(const SSL* connection) {
+  return static_cast<const Result<SpiffeId>*>(SSL_get_ex_data(connection, OutcomeIndex()));
+}
+
+// What the connection's functions say from now on; false when there is no memory for it.
 bool Remember(SSL* connection, Result<SpiffeId> result) {
   auto outcome = std::make_unique<Result<SpiffeId>>(std::move(result));
   delete static_cast<Result<SpiffeId>*>(SSL_get_ex_data(connection, OutcomeIndex()));
@@ -150,15 +155,16 @@ Result<TlsContext> TlsContext::Create(TlsOptions options) {
 }
 
 Result<SpiffeId> PeerId(const ssl_st* connection) {
-  const auto* outcome = static_cast<const Result<SpiffeId>*>(SSL_get_ex_data(connection, OutcomeIndex()));
-  if (outcome == nullptr) return Error(StatusCode::kFailedPrecondition, "the peer has not been verified yet");
+  const Result<SpiffeId>* outcome = OutcomeOf(connection);
+  // Its certificate comes before the proof that it has the key.
+  if (outcome == nullptr || (outcome->ok() && SSL_is_init_finished(connection) == 0))
+    return Error(StatusCode::kFailedPrecondition, "the peer has not been verified yet");
   return *outcome;
 }
 
 Status ConnectionError(const ssl_st* connection, std::string_view attempted) {
-  const Result<SpiffeId> peer = PeerId(connection);
-  if (!peer.ok() && peer.status().code() != StatusCode::kFailedPrecondition)
-    return Annotate(peer.status(), "{}", attempted);
+  const Result<SpiffeId>* outcome = OutcomeOf(connection);
+  if (outcome != nullptr && !outcome->ok()) return Annotate(outcome->status(), "{}", attempted);
   const unsigned long code = ERR_get_error();  // NOLINT(google-runtime-int): OpenSSL's type
   ERR_clear_error();
   const char* reason = code != 0 ? ERR_reason_error_string(code) : nullptr;

@@ -61,12 +61,14 @@ class TlsContext {
 
 // The verified and authorized peer of a connection made from a TlsContext, or why the handshake failed on this side:
 // Unauthenticated, InvalidArgument or PermissionDenied of the peer's certificate, or what the source says when there is
-// no identity to show. FailedPrecondition while the handshake has not come that far.
+// no identity to show. FailedPrecondition until the handshake is over: only then has the peer proved that it has the
+// key.
 Result<SpiffeId> PeerId(const ssl_st* connection);
 
 // Why `attempted`, a handshake or a read or write after it, has failed on a connection made from a TlsContext: what
-// PeerId() says where this side refused, else Unauthenticated with the first reason in OpenSSL's error queue, which is
-// emptied, or that the other side closed the connection. On the thread of the call that failed, right after it.
+// PeerId() says where this side refused, be it that its source is closed, else Unauthenticated with the first reason in
+// OpenSSL's error queue, which is emptied, or that the other side closed the connection. On the thread of the call that
+// failed, right after it.
 Status ConnectionError(const ssl_st* connection, std::string_view attempted);
 
 }  // namespace lanyard

@@ -13,8 +13,10 @@
 namespace lanyard {
 namespace {
 
+// An API without FetchX509Bundles gives bundles with the identities: nothing is amiss.
 const Status& Worse(const X509Feed::State& state) {
-  return state.svid_stream.ok() ? state.bundle_stream : state.svid_stream;
+  const bool only_identities = state.bundle_stream.code() == StatusCode::kUnimplemented;
+  return state.svid_stream.ok() && !only_identities ? state.bundle_stream : state.svid_stream;
 }
 
 }  // namespace

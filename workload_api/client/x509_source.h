@@ -57,7 +57,8 @@ class X509Source {
   // Whether SVIDs of this trust domain are checked for revocation: from the first list of it on. False, too, while
   // nothing is known.
   bool ChecksRevocation(const TrustDomain& trust_domain) const;
-  // The first snapshot after the one with this version (0: any). DeadlineExceeded when none came within `timeout`.
+  // The first snapshot after the one with this version (0: any). When none came within `timeout`: how the
+  // stream ended, or DeadlineExceeded while the agent is there.
   Result<SnapshotPtr> WaitNewer(std::uint64_t version, std::chrono::milliseconds timeout) const;
 
   // OK while the agent is there; else how the stream to it ended. The last state may still be good.

@@ -178,6 +178,21 @@ TEST(CaScheduleTest, RotationByHandPromotesWhatIsPreparedAndElseMakesARoot) {
   EXPECT_EQ(promoted.Active()->id, prepared.authorities[1].id);
 }
 
+TEST(CaScheduleTest, RotationByHandIsRefusedWhile64AuthoritiesAreKeptAndTheScheduleGoesOn) {
+  CaState state = FirstRoot();
+  while (state.authorities.size() < 64) {
+    const auto rotated = Rotate(state, kSettings, kStart, std::nullopt);
+    ASSERT_TRUE(rotated.ok()) << Text(rotated.status());
+    state = *rotated;
+  }
+  const Status refused = Rotate(state, kSettings, kStart, std::nullopt).status();
+  EXPECT_EQ(refused.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Text(refused), HasSubstr("ca show"));
+  EXPECT_EQ(Take(CaStep::kMakePrepared, state, kStart).authorities.size(), 65u);
+  state = Rest(state, kStart + 60s);
+  EXPECT_TRUE(Rotate(state, kSettings, kStart + 60s, std::nullopt).ok()) << "what was signed has expired";
+}
+
 TEST(CaScheduleTest, ComesToRestAtEveryInstantOfALongLife) {
   CaState state{{}, 60s};
   for (WallTime now = kStart; now < kStart + 2h; now += 7s) {

@@ -72,6 +72,19 @@ TEST_F(CaStoreTest, LoadsWhatWasSavedAndNobodyElseCanReadIt) {
   EXPECT_EQ(Mode(List()), 0600u);
 }
 
+TEST_F(CaStoreTest, AListThatCouldNotBeReadAgainIsNotWrittenNorAnythingWithIt) {
+  const CaState state = Populate();
+  CaState many = state;
+  for (int i = 0; i < 1000; ++i) {
+    many.authorities.push_back(state.authorities.front());
+    many.authorities.back().id = fmt::format("{:040x}", i);
+  }
+  const Status kept = store.Replace(state, many);
+  EXPECT_EQ(kept.code(), StatusCode::kResourceExhausted) << kept;
+  EXPECT_FALSE(std::filesystem::exists(store.FileOf(many.authorities.back().id)));
+  ExpectSame(store.Load().value(), state);
+}
+
 TEST_F(CaStoreTest, OpensslReadsTheFileOfARoot) {
   const CaState state = Populate();
   const OpensslCli openssl;

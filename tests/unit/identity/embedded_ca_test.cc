@@ -1,6 +1,7 @@
 #include "node_agent/identity/embedded_ca.h"
 
 #include "pki/jws.h"
+#include "tests/support/openssl_cli.h"
 #include "tests/unit/identity/identity_fixture.h"
 
 namespace lanyard::testing {
@@ -68,6 +69,28 @@ TEST_F(EmbeddedCaTest, ListenersHearOnlyWhatChanged) {
   EXPECT_EQ(signers, 1);
   ca.Install({second.issuer, both});
   EXPECT_EQ(bundles, 2);
+  EXPECT_EQ(signers, 2);
+}
+
+TEST_F(EmbeddedCaTest, AnotherChainAboveTheSameIssuerIsToldLikeAnotherIssuer) {
+  const std::string extensions =
+      "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n"
+      "subjectKeyIdentifier=hash\n";
+  const OpensslCli openssl;
+  openssl.MakeCertificate("root", "", extensions, "/O=Upstream/CN=root");
+  openssl.MakeCertificate("mid", "root", extensions, "/O=Upstream/CN=mid");
+  openssl.MakeCertificate("one", "mid", extensions, "/O=Upstream/CN=one");
+  const auto read = [&](const std::string& name) { return Certificate::FromPem(openssl.Read(name + ".crt")).value(); };
+  const PrivateKey key = PrivateKey::FromPem(openssl.Read("one.key")).value();
+  const Bundle bundle = Bundle::Create(ExampleOrg(), {read("root"), read("mid")}).value();
+  int signers = 0;
+  ca.OnSignerChange([&] { ++signers; });
+  ca.Install({Issuer::Create({read("one")}, key).value(), bundle});
+  EXPECT_EQ(signers, 1);
+  const SigningState longer{Issuer::Create({read("one"), read("mid")}, key).value(), bundle};
+  ca.Install(longer);
+  EXPECT_EQ(signers, 2) << "who has the shorter chain may need the longer one";
+  ca.Install(longer);
   EXPECT_EQ(signers, 2);
 }
 

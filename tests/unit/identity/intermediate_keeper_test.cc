@@ -135,6 +135,14 @@ TEST_F(IntermediateKeeperTest, AnIssuerThatTheUpstreamRootsDoNotVouchForIsRefuse
   EXPECT_THAT(Text(Start()), HasSubstr("does not verify against upstream_roots"));
 }
 
+TEST_F(IntermediateKeeperTest, AnUpstreamRootThatOurBundlesDocumentCouldNotNameIsRefused) {
+  openssl.MakeKey("ed", "ED25519");
+  openssl.MakeCertificate("ed", "", kCaExtensions, "/O=Upstream/CN=ed");
+  Put(options.given->upstream_roots, openssl.Read("root.crt") + openssl.Read("ed.crt"), 0644);
+  EXPECT_THAT(Text(Start()),
+              HasSubstr(options.given->upstream_roots + ": certificate 2: the key is neither RSA nor EC"));
+}
+
 TEST_F(IntermediateKeeperTest, ACertificateThatMayNotSignIsRefused) {
   openssl.MakeCertificate("leaf", "root", "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n");
   Give("leaf");
@@ -191,9 +199,9 @@ struct GivenTokenKeyTest : IntermediateKeeperTest {
     GiveKey("first");
   }
   void GiveKey(const std::string& name) { Put(options.given->jwt_authority_key, openssl.Read(name + ".key"), 0600); }
-  Result<JwtSvid> IssueJwt() {
+  Result<JwtSvid> IssueJwt(std::chrono::seconds ttl = 60s) {
     std::optional<Result<JwtSvid>> answer;
-    keeper->source().IssueJwt({.entry = MakeEntry("refund"), .audiences = {"reports"}, .ttl = 60s},
+    keeper->source().IssueJwt({.entry = MakeEntry("refund"), .audiences = {"reports"}, .ttl = ttl},
                               [&](Result<JwtSvid> svid) { answer = std::move(svid); });
     EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
     return *answer;
@@ -262,6 +270,24 @@ TEST_F(GivenTokenKeyTest, AKeyThatComesBackSignsAgain) {
   Reload();
   EXPECT_EQ(IssueJwt()->key_id(), first);
   EXPECT_EQ(keeper->source().bundle()->jwt_authorities().size(), 2u);
+}
+
+TEST_F(GivenTokenKeyTest, AKeyThatComesBackAndGoesAgainStaysUntilTheLastTokenThatItEverSigned) {
+  ASSERT_TRUE(Start().ok());
+  const JwtSvid longest = IssueJwt(60s).value();
+  for (const char* key : {"second", "first"}) {
+    GiveKey(key);
+    Reload();
+  }
+  ASSERT_EQ(IssueJwt(10s)->key_id(), longest.key_id()) << "it is back";
+  for (const char* key : {"second", "first", "second"}) {  // and back again, without signing anything
+    GiveKey(key);
+    Reload();
+  }
+  world.Pass(55s, 5s);
+  EXPECT_TRUE(Validate(longest).ok()) << Validate(longest);
+  world.Pass(11s, 5s);
+  EXPECT_EQ(keeper->source().bundle()->jwt_authorities().size(), 1u) << "its last token has expired";
 }
 
 TEST_F(GivenTokenKeyTest, ABrokenKeyKeepsTheLastGoodSetAndIsFatalAtStart) {

@@ -149,11 +149,16 @@ TEST_F(IssuerRootCrlTest, EveryCaOfALongerChainIsAskedFor) {
   EXPECT_EQ(Verify(svid).exit_code, 0) << Verify(svid).output;
 }
 
-TEST_F(IssuerRootCrlTest, AnIssuerThatMayNotSignListsHasNoneNorTheRoots) {
+// Whose key usage lacks cRLSign.
+void MakeMute(const OpensslCli& openssl) {
   openssl.MakeCertificate("mute", "root",
                           "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n"
                           "subjectKeyIdentifier=hash\n",
                           "/O=Upstream/CN=mute", "20");
+}
+
+TEST_F(IssuerRootCrlTest, AnIssuerThatMayNotSignListsHasNoneNorTheRoots) {
+  MakeMute(openssl);
   Give("mute");
   openssl.MakeCrl("root", "root");
   GiveRootCrl(openssl.Read("root.crl"));
@@ -162,7 +167,26 @@ TEST_F(IssuerRootCrlTest, AnIssuerThatMayNotSignListsHasNoneNorTheRoots) {
   ASSERT_NE(crls->Current().value(), nullptr);
   EXPECT_THAT(crls->Current().value()->lists, IsEmpty()) << "with the root's list alone verifiers refuse everybody";
   EXPECT_EQ(crls->health().level, HealthLevel::kDegraded);
-  EXPECT_THAT(crls->health().text, HasSubstr("has no key usage cRLSign"));
+  EXPECT_THAT(crls->health().text, AllOf(HasSubstr("has no key usage cRLSign"), HasSubstr("are not told")));
+}
+
+TEST_F(IssuerRootCrlTest, GoingOverToAnIssuerThatMayNotSignListsIsBrokenForVerifiersWhoHaveHadOne) {
+  MakeMute(openssl);
+  Start();
+  world.Settle();
+  ASSERT_EQ(Lists().size(), 1u);
+  Give("mute");
+  ca->Reload();
+  world.Settle();
+  ASSERT_THAT(Lists(), IsEmpty());
+  EXPECT_EQ(crls->health().level, HealthLevel::kBroken);
+  EXPECT_THAT(crls->health().text,
+              HasSubstr("verifiers that have had a list refuse everybody until they are restarted"));
+  Give("one");
+  ca->Reload();
+  world.Pass(2s);
+  EXPECT_EQ(Lists().size(), 1u);
+  EXPECT_EQ(crls->health().level, HealthLevel::kGood) << crls->health().text;
 }
 
 TEST_F(IssuerRootCrlTest, AnIssuerThatWasReplacedKeepsItsLastListUntilThatEnds) {

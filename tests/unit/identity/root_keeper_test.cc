@@ -1,3 +1,6 @@
+#include <future>
+
+#include "node_agent/state/state_store.h"
 #include "tests/unit/identity/root_keeper_fixture.h"
 
 namespace lanyard::testing {
@@ -207,6 +210,28 @@ TEST_F(RootKeeperTest, WhenTheDiskRefusesTheRootSignsOnAndHealthSaysSo) {
   world.Pass(20s, 5s);
   EXPECT_EQ(keeper->health().level, HealthLevel::kGood);
   EXPECT_EQ(InBundle(), 2u);
+}
+
+TEST_F(RootKeeperTest, WhoeverAsksForALongerLifeIsAnsweredAlsoWhileTheDiskIsSilent) {
+  ASSERT_TRUE(Start().ok());
+  world.Settle();
+  std::promise<void> disk;
+  const std::shared_future<void> silence = disk.get_future().share();
+  for (int i = 0; i < 64; ++i) world.loop.RunInPool([silence] { silence.wait(); }, [] {});  // in every thread of it
+  std::optional<Result<X509Svid>> answer;
+  keeper->source().Issue({.entry = MakeEntry("refund"), .ttl = 300s},
+                         [&](Result<X509Svid> svid) { answer = std::move(svid); });
+  world.clock.Advance(kDiskPatience - 1s);
+  world.loop.RunOnce(0);
+  EXPECT_FALSE(answer);
+  world.clock.Advance(1s);
+  EXPECT_TRUE(RunUntil(world.loop, [&] { return answer.has_value(); }));
+  disk.set_value();
+  world.Settle();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(Text(answer->status()), HasSubstr("the disk has not answered for 5s"));
+  EXPECT_TRUE(Verifies(Issue(300s).value()));
 }
 
 TEST_F(RootKeeperTest, ADamagedKeyStopsTheStartAndIsNotReplaced) {

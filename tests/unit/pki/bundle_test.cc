@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pki/base64.h"
+#include "pki/verifier.h"
 #include "tests/unit/pki/pki_testing.h"
 
 namespace lanyard::testing {
@@ -172,10 +173,18 @@ TEST_F(BundleTest, RefusesALeafAsAuthority) {
   EXPECT_THAT(Bundle::Create(Td(), {ReadCertificate(cli_, "odd")}), Refused("may not sign certificates"));
 }
 
-TEST_F(BundleTest, RefusesAnAuthorityWhoseKeyHasNoJwkForm) {
-  EXPECT_THAT(Bundle::Create(Td(), {MakeCa("ed", "ED25519")}), Refused("neither RSA nor EC"));
-  EXPECT_THAT(Bundle::Create(Td(), {MakeCa("k1", "EC -pkeyopt ec_paramgen_curve:secp256k1")}),
-              Refused("neither RSA nor EC"));
+TEST_F(BundleTest, AnAuthorityWhoseKeyHasNoJwkFormCountsAndIsLeftOutOfTheDocument) {
+  const Certificate a = MakeCa("a"), ed = MakeCa("ed", "ED25519"),
+                    k1 = MakeCa("k1", "EC -pkeyopt ec_paramgen_curve:secp256k1");
+  const Bundle bundle = Get(Bundle::Create(Td(), {ed, a, k1}));
+  EXPECT_THAT(bundle.x509_authorities(), ElementsAre(ed, a, k1));
+  EXPECT_EQ(bundle.X509Der(), ed.der() + a.der() + k1.der());
+  EXPECT_THAT(Get(Bundle::ParseDocument(Td(), bundle.ToDocument())).x509_authorities(), ElementsAre(a));
+  for (const char* authority : {"ed", "k1"}) {
+    cli_.MakeCertificate("leaf", authority, kLeafExtensions + Uri("spiffe://example.org/x"));
+    const std::vector<Certificate> chain = {ReadCertificate(cli_, "leaf")};
+    EXPECT_EQ(Get(VerifyX509Svid(chain, BundleSet({bundle}), Now() + seconds(1))), Id("spiffe://example.org/x"));
+  }
 }
 
 TEST_F(BundleTest, ASetFindsByTrustDomainOnly) {

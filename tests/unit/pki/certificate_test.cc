@@ -93,6 +93,21 @@ TEST_F(CertificateTest, RefusesBrokenBytes) {
   EXPECT_FALSE(Certificate::ListFromPem(pem + pem.substr(0, pem.size() / 2)).ok());
 }
 
+TEST_F(CertificateTest, AListDoesNotShrinkWhereTheFirstLineOfABlockIsDamaged) {
+  cli_.MakeCertificate("a", "", kCaExtensions);
+  const std::string good = cli_.Read("a.crt");
+  for (const char* begin : {"----BEGIN CERTIFICATE-----", "-----BEGN CERTIFICATE-----", "-----BEGIN CERTIFICATE----",
+                            " -----BEGIN CERTIFICATE-----", ""}) {
+    const std::string damaged = begin + good.substr(good.find('\n'));
+    EXPECT_THAT(Certificate::ListFromPem(good + damaged), Refused("BEGIN line of one is damaged")) << begin;
+    EXPECT_THAT(Certificate::ListFromPem(damaged + good), Refused("BEGIN line of one is damaged")) << begin;
+    EXPECT_THAT(Certificate::ListFromPem(damaged), Refused("BEGIN line of one is damaged")) << begin;
+  }
+  std::string dos;
+  for (const char c : good) dos += c == '\n' ? "\r\n" : std::string(1, c);
+  EXPECT_EQ(Get(Certificate::ListFromPem("\xef\xbb\xbf" + dos + "between\n" + dos)).size(), 2u);
+}
+
 TEST_F(CertificateTest, NoFlippedBitCrashesIt) {
   cli_.MakeCertificate("a", "", kLeafExtensions + Uri("spiffe://example.org/a"));
   const std::string der = ReadCertificate(cli_, "a").der();

@@ -1,5 +1,6 @@
 #include "workload_api/jwt_calls.h"
 
+#include "node_agent/audit/audit_line.h"
 #include "tests/unit/workload_api/workload_fixture.h"
 #include "workload_api/proto/workloadapi.pb.h"
 
@@ -91,6 +92,27 @@ TEST_F(JwtCallsTest, RefusesAThousandAudiencesAndTakesAsManyAsItSays) {
   audiences.resize(kMostAudiences);
   EXPECT_EQ(CodeOf(*Fetch(audiences)), StatusCode::kOk);
   EXPECT_EQ(source_.issued_jwt, 1);
+}
+
+TEST_F(JwtCallsTest, RefusesAnAudienceThatItsRecordCouldNotShowAsItIs) {
+  for (const char* audience : {"x y", " ", "x\ty", "x\ny", "x\x7f", "x\"y", "x\\y", "x\xc2\x80", "x\xc2\x9f"}) {
+    const auto call = Fetch({"billing", audience});
+    EXPECT_EQ(CodeOf(*call), StatusCode::kInvalidArgument) << audience;
+    EXPECT_NE(WhyOf(*call).find("audience 2 has a blank"), std::string::npos) << WhyOf(*call);
+  }
+  EXPECT_EQ(looks_, 0) << "nobody is attested for that";
+  EXPECT_EQ(CodeOf(*Fetch({"https://caf\xc3\xa9.example/a?b=c&d=%20#\xc2\xa7"})), StatusCode::kOk);
+}
+
+TEST_F(JwtCallsTest, EveryAudienceOfATokenIsWholeInItsRecord) {
+  const std::string first(499, 'a'), second(500, 'b');
+  const auto more = Fetch({first + "a", second});
+  EXPECT_EQ(CodeOf(*more), StatusCode::kInvalidArgument);
+  EXPECT_NE(WhyOf(*more).find("1001 bytes of audiences"), std::string::npos) << WhyOf(*more);
+  EXPECT_EQ(CodeOf(*Fetch({first, second})), StatusCode::kOk);
+  const std::string resource = first + " " + second;
+  const std::string line = FormatAuditLine({.kind = AuditKind::kIssueJwt, .resource = resource}, AuditPlace());
+  EXPECT_NE(line.find(resource), std::string::npos);
 }
 
 TEST_F(JwtCallsTest, RefusesAMalformedIdBeforeAnybodyIsAttested) {

@@ -36,7 +36,9 @@ int main(int argc, char** argv) try {
     char question[256];
     const int length = accepted ? BIO_read(connection.get(), question, sizeof question) : 0;
     if (length > 0) BIO_printf(connection.get(), "%s, I heard: %.*s", peer->str().c_str(), length, question);
-    std::cout << (accepted ? "answered " + peer->str() : "refused: " + peer.status().ToString()) << std::endl;
+    std::cout << (accepted ? "answered " + peer->str()
+                           : "refused: " + lanyard::ConnectionError(ssl, "handshake").ToString())
+              << std::endl;
   }
   throw std::runtime_error("cannot accept any more");
 } catch (const std::exception& error) {

@@ -219,6 +219,8 @@ TEST_F(TlsTest, WithoutAnIdentityEveryHandshakeFailsAndSaysWhy) {
   Connection closed(client.native(), server.native());
   closed.Run();
   EXPECT_THAT(PeerId(closed.server.get()), FailsWith(StatusCode::kFailedPrecondition, "closed"));
+  EXPECT_THAT(ConnectionError(closed.server.get(), "TLS handshake"),
+              FailsWith(StatusCode::kFailedPrecondition, "TLS handshake: the source is closed"));
 }
 
 TEST_F(TlsTest, TheErrorOfAConnectionIsTheVerifiersReasonOnOneSideAndTheAlertOnTheOther) {
@@ -237,6 +239,35 @@ TEST_F(TlsTest, TheErrorOfAConnectionIsTheVerifiersReasonOnOneSideAndTheAlertOnT
   EXPECT_THAT(ConnectionError(connection.client.get(), "receive"),
               FailsWith(StatusCode::kUnauthenticated, "receive: "));
   EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
+TEST_F(TlsTest, APeerIsNobodyUntilItHasProvedThatItHasTheKeyOfItsCertificate) {
+  bool judged = false;
+  const TlsContext server = Context(TlsRole::kServer, tool_, [&judged](const SpiffeId&) {
+    judged = true;
+    return OkStatus();
+  });
+  const TlsContext client = Context(TlsRole::kClient, agent_, Anybody());
+  Connection connection(client.native(), server.native());
+  SSL* ours = connection.server.get();
+  SSL_do_handshake(connection.client.get());
+  SSL_do_handshake(ours);
+  ASSERT_EQ(SSL_do_handshake(connection.client.get()), 1);
+  // The certificate, the proof and the end of the handshake, a byte at a time
+  char last[8192];
+  const int size = BIO_read(SSL_get_rbio(ours), last, sizeof last);
+  BIO* bytes = BIO_new(BIO_s_mem());
+  BIO_set_mem_eof_return(bytes, -1);  // more may come
+  SSL_set0_rbio(ours, bytes);
+  int unproved = 0;
+  for (int at = 0; at < size && SSL_do_handshake(ours) != 1; ++at) {
+    ASSERT_THAT(PeerId(ours), FailsWith(StatusCode::kFailedPrecondition, "not been verified")) << at << " bytes";
+    unproved += judged ? 1 : 0;
+    ASSERT_EQ(BIO_write(bytes, &last[at], 1), 1);
+  }
+  EXPECT_GT(unproved, 0) << "its certificate must have been judged before the end";
+  ASSERT_EQ(SSL_do_handshake(ours), 1);
+  EXPECT_EQ(Get(PeerId(ours)), agent_.id());
 }
 
 TEST_F(TlsTest, AnAuthorizerThatThrowsRefuses) {

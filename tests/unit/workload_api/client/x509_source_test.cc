@@ -258,7 +258,29 @@ TEST_F(X509SourceTest, AnApiWithoutFetchX509BundlesIsUsedByWhatComesWithTheIdent
       [](WorkloadApiPeer::Said& said) { said.bundle_status = grpc::Status(grpc::StatusCode::UNIMPLEMENTED, "none"); });
   const auto source = Source();
   ASSERT_TRUE(source->WaitReady(kPatience).ok());
-  EXPECT_EQ(Get(source->Snapshot())->bundles.all().size(), 1U);
+  const auto snapshot = Get(source->Snapshot());
+  EXPECT_EQ(snapshot->bundles.all().size(), 1U);
+  EXPECT_TRUE(source->Connection().ok()) << source->Connection();
+  EXPECT_THAT(source->WaitNewer(snapshot->version, milliseconds(50)),
+              FailsWith(StatusCode::kDeadlineExceeded, "nothing new within 50 ms"));
+}
+
+TEST_F(X509SourceTest, AFederatedAuthorityWithAnUnusualKeySpoilsNoMessage) {
+  const OpensslCli cli;
+  cli.MakeKey("ca", "ED25519");
+  cli.MakeCertificate("ca", "", kCaExtensions);
+  const Certificate unusual = ReadCertificate(cli, "ca");
+  api_.Say({Message(agent_)}, {authority_.bundle});
+  api_.Say([&](WorkloadApiPeer::Said& said) {
+    (*said.bundles.mutable_bundles())["spiffe://partner.example"] = unusual.der();
+    (*said.svids.mutable_federated_bundles())["spiffe://partner.example"] = unusual.der();
+  });
+  const auto source = Source();
+  ASSERT_TRUE(source->WaitReady(kPatience).ok()) << source->Connection();
+  const auto snapshot = Get(source->Snapshot());
+  const Bundle* partner = snapshot->bundles.Find(Td("partner.example"));
+  ASSERT_NE(partner, nullptr);
+  EXPECT_THAT(partner->x509_authorities(), ::testing::ElementsAre(unusual));
 }
 
 TEST_F(X509SourceTest, ATrustDomainThatHadListsIsCheckedByTheNextSourceOfTheClientToo) {
