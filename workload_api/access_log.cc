@@ -88,8 +88,11 @@ void AccessLog::Record(AuditRecord record, const Status& why, std::string_view f
   LANYARD_LOG_WARN("denied {} to pid {} uid {}: {}{}{}{}{}", WhatIn(record), caller.pid, caller.uid, record.reason,
                    found.empty() ? "" : "; found ", found, record.nearly.empty() ? "" : "; nearly earned ",
                    fmt::join(record.nearly, ", "));
-  counted_.emplace(key, Counted{record, 0});
-  audit_.Append(std::move(record));
+  audit_.Append(record);
+  // What its counts do not say again.
+  record.caller = AuditCaller{.pid = caller.pid, .uid = caller.uid, .selectors = {}};
+  record.nearly.clear();
+  counted_.emplace(std::move(key), Counted{std::move(record), 0});
 }
 
 size_t AccessLog::KindsOf(uid_t uid) const {

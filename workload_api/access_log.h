@@ -38,9 +38,10 @@ class AccessLog {
   using Nearly = std::function<std::vector<std::string>()>;
   // `record` has kind, caller and resource; `why` is what the caller is told, `found` and `nearly` what it is not.
   void Deny(AuditRecord record, const Status& why, std::string_view found, const Nearly& nearly = nullptr);
-  // The same for a caller that nobody knows, since it is above a limit; `who` is its account. Not among denials().
-  void Refuse(AuditRecord record, const Status& why, std::string_view who) {
-    Record(std::move(record), why, who, nullptr);
+  // The same where no workload that asked for an identity is refused one: not among denials(). Of a caller that nobody
+  // knows, since it is above a limit, its account is what was found.
+  void Refuse(AuditRecord record, const Status& why, std::string_view found) {
+    Record(std::move(record), why, found, nullptr);
   }
   // The end of what was granted.
   void Release(AuditRecord record) { audit_.Append(std::move(record)); }

@@ -7,18 +7,27 @@
 #include <utility>
 #include <vector>
 
+#include "node_agent/base/printable.h"
 #include "node_agent/registry/near_misses.h"
 
 namespace lanyard {
 namespace {
 
+// Of the denied, who choose much of what is found about them.
+constexpr size_t kLongestDescription = 4096;
+
 std::string Describe(const Findings& findings) {
   std::string text;
-  for (const Selector& selector : findings.selectors)
+  for (const Selector& selector : findings.selectors) {
+    if (text.size() > kLongestDescription) break;
     text += fmt::format("{}{}", text.empty() ? "" : " ", Shown(selector));
-  for (const Gap& gap : findings.gaps)
+  }
+  for (const Gap& gap : findings.gaps) {
+    if (text.size() > kLongestDescription) break;
     text += fmt::format("; {} could not be found out: {}", gap.prefix, Message(gap.why));
-  return text;
+  }
+  if (text.size() <= kLongestDescription) return text;
+  return fmt::format("{} …", Beginning(text, kLongestDescription));
 }
 
 // How long a denial waits for what only its record says.
@@ -182,6 +191,10 @@ void Caller::RecordDenial(const Status& why) {
     return entries;
   };
   services_.access.Deny(NewRecord(), why, Describe(*findings_), nearly);
+}
+
+void Caller::RecordWithheld(const Status& why) {
+  services_.access.Refuse(NewRecord(), why, Describe(*findings_));
 }
 
 AuditRecord Caller::NewRecord() const {

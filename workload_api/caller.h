@@ -55,8 +55,10 @@ class Caller {
   bool HasLost(const Entries& entries) const;
   // The call goes on with `entries`.
   void Hold(const Entries& entries) { ticket_ = services_.identities.Hold(entries); }
-  // Puts on record that the call gets nothing more, or nothing newer than it has.
+  // Puts on record that the call gets nothing more.
   void RecordDenial(const Status& why);
+  // Puts on record that it gets nothing newer than it has.
+  void RecordWithheld(const Status& why);
 
   // What every record about this call says: who, what it asked, by which registry that was decided.
   AuditRecord NewRecord() const;

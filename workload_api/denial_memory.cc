@@ -10,6 +10,14 @@ namespace {
 
 constexpr std::chrono::seconds kKeep{10};
 constexpr size_t kMost = 256;
+constexpr size_t kMostBytes = size_t{16} * 1024;  // of what was found about one
+
+size_t SizeOf(const Findings& findings) {
+  size_t bytes = 0;
+  for (const Selector& selector : findings.selectors) bytes += selector.type.size() + selector.value.size();
+  for (const Gap& gap : findings.gaps) bytes += gap.prefix.size() + Message(gap.why).size();
+  return bytes;
+}
 
 bool SameFindings(const Findings& a, const Findings& b) {
   return a.selectors == b.selectors &&
@@ -47,6 +55,7 @@ void DenialMemory::Keep(const ProcessRef& process, FindingsPtr narrow, FindingsP
                         const std::shared_ptr<const Registry>& registry) {
   const Key key{process.pid(), process.start_time()};
   if (const auto known = by_key_.find(key); known != by_key_.end()) Drop(known->second);
+  if (SizeOf(*narrow) + SizeOf(*whole) > kMostBytes) return;
   denials_.push_front({key, clock_.MonoNow(), registry, std::move(narrow), AsShown(std::move(whole))});
   by_key_[key] = denials_.begin();
   if (denials_.size() > kMost) Drop(std::prev(denials_.end()));

@@ -5,7 +5,7 @@
 // as long as the same process shows the same facts to the same registry, its denial is the same and is only counted.
 // Values of environment variables are not kept beyond what the registry names.
 //
-// Bounded: the latest 256 processes. Thread: loop.
+// Bounded: the latest 256 processes; one about which more than 16 KiB were found is not remembered. Thread: loop.
 #pragma once
 
 #include <sys/types.h>

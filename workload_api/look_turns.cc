@@ -56,7 +56,10 @@ struct LookTurns::State {
       turns.pop_front();
       Lane& lane = lanes.at(owner);
       lane.in_turns = false;
-      if (lane.waiting.empty() || lane.under_way >= kAtOnceOfOne) continue;
+      if (lane.waiting.empty() || lane.under_way >= kAtOnceOfOne) {
+        if (lane.waiting.empty() && lane.under_way == 0) lanes.erase(owner);
+        continue;
+      }
       Place& place = *lane.waiting.front();
       lane.waiting.pop_front();
       --waiting;
@@ -108,6 +111,10 @@ size_t LookTurns::waiting() const {
 
 size_t LookTurns::under_way() const {
   return state_->under_way;
+}
+
+size_t LookTurns::owners() const {
+  return state_->lanes.size();
 }
 
 }  // namespace lanyard

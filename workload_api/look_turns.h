@@ -35,6 +35,7 @@ class LookTurns {
 
   size_t waiting() const;
   size_t under_way() const;
+  size_t owners() const;  // of these and those
 
  private:
   struct State;

@@ -69,7 +69,7 @@ void Reattestation::Withhold(const Status& why) {
   const WallTime now = services_.clock.WallNow();
   if (withheld_ && until && *until <= now)
     return stream_.OnLost(Annotate(why, "the SVID has expired while it could not be renewed"));
-  if (!withheld_) caller_.RecordDenial(Annotate(why, "the open stream keeps what it has, without renewal"));
+  if (!withheld_) caller_.RecordWithheld(Annotate(why, "the open stream keeps what it has, without renewal"));
   SetWithheld(true);
   may_renew_ = false;
   LookAfter(kAskAgain);

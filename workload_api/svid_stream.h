@@ -1,8 +1,8 @@
 // What the streams of SVIDs have in common: one for each identity of the caller, made where there is none, put on
 // record as given to this caller, and shown all together.
 //
-// The first message comes when every one of them is there: Unavailable when one cannot be issued. Later the stream
-// stays open and goes on with those that can.
+// The first message comes when every one of them is there: Unavailable when one cannot be issued, or expires before all
+// are on record. Later the stream stays open and goes on with those that can.
 //
 // Lifetime and thread: as attested_stream.h.
 #pragma once
@@ -88,6 +88,10 @@ class SvidStream : public AttestedStream<Request> {
     std::vector<CachedPtr> svids, unrecorded;
     for (const EntryPtr& entry : this->entries()) {
       CachedPtr svid = in_hand_.ToShow(entry, svids_.Peek(entry), this->may_renew(), services_.caller.clock.WallNow());
+      if (svid == nullptr && !shown_anything()) {
+        return call().Finish(
+            Error(StatusCode::kUnavailable, "issue {}: {}", Kind::kName, services_.source.health().text));
+      }
       if (svid == nullptr) {
         LANYARD_LOG_WARN("cannot renew {} for pid {}: {}", entry->id.str(), call().connection()->peer.process->pid(),
                          services_.source.health().text);

@@ -7,6 +7,7 @@
 #include "node_agent/admin/entry_message.h"
 #include "node_agent/admin/proto/admin.pb.h"
 #include "node_agent/base/log.h"
+#include "node_agent/identity/disk_patience.h"
 
 namespace lanyard {
 namespace {
@@ -137,12 +138,12 @@ class RotateCa : public OneRequestHandler<admin::v1::RotateCaRequest> {
 
  private:
   void OnRequest(admin::v1::RotateCaRequest) override {
-    services_.audit.Append(
-        AdminRecord(call().connection()->peer, call().method(), AuditDecision::kAllow),
-        [alive = std::weak_ptr<RotateCa*>(self_)](const Status& status) {
-          if (auto handler = alive.lock()) (*handler)->OnRecorded(status);
-        },
-        AuditSpace::kReserve);
+    services_.audit.Append(AdminRecord(call().connection()->peer, call().method(), AuditDecision::kAllow),
+                           WithinDiskPatience(services_.attest.clock,
+                                              [alive = std::weak_ptr<RotateCa*>(self_)](const Status& status) {
+                                                if (auto handler = alive.lock()) (*handler)->OnRecorded(status);
+                                              }),
+                           AuditSpace::kReserve);
   }
 
   void OnRecorded(const Status& status) {
@@ -174,9 +175,10 @@ void SetTheLogLevel(const admin::v1::SetLogLevelRequest& request, Call& call) {
       return call.Finish(Error(StatusCode::kInvalidArgument,
                                "unknown log level \"{}\"; valid are debug, info, warn and error", request.level()));
     }
-    SetLogLevel(*level);
     const PeerProcess& peer = call.connection()->peer;
+    if (*level < CurrentLogLevel()) SetLogLevel(*level);  // of the two, the one that lets this line through
     LANYARD_LOG_WARN("log level is {} now, by word of pid {} uid {}", request.level(), peer.process->pid(), peer.uid);
+    SetLogLevel(*level);
   }
   response.set_level(std::string(LogLevelName(CurrentLogLevel())));
   Reply(call, response);

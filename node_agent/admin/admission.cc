@@ -71,6 +71,12 @@ Result<bool> HasSupplementaryGroup(const PeerProcess& peer, gid_t group) {
   const Result<ProcStatus> status = ParseProcStatus(text);
   if (!status.ok())
     return Error(StatusCode::kPermissionDenied, "process {}: {}", peer.process->pid(), Message(status.status()));
+  // The groups are those of now; if it has become somebody else meanwhile, they are not those of who connected.
+  if (status->uid.effective != peer.uid || status->gid.effective != peer.gid) {
+    return Error(StatusCode::kPermissionDenied,
+                 "process {} is of uid {} and gid {}, and was of uid {} and gid {} when it connected; connect again",
+                 peer.process->pid(), status->uid.effective, status->gid.effective, peer.uid, peer.gid);
+  }
   return std::find(status->groups.begin(), status->groups.end(), group) != status->groups.end();
 }
 

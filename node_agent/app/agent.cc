@@ -276,7 +276,7 @@ Status Agent::ServeAdmin() {
                          if (!admitted.ok()) {
                            AuditRecord record = AdminRecord(peer, "connect", AuditDecision::kDeny);
                            record.resource = config_.admin_socket.path;
-                           access_.Deny(std::move(record), admitted, "");
+                           access_.Refuse(std::move(record), admitted, "");
                          }
                          return admitted;
                        }},
@@ -291,21 +291,24 @@ Status Agent::ServeEndpoints() {
   endpoints_.reset();  // its addresses may be asked for again
   bundle_endpoint_.reset();
   for (const std::string& line : OidcWarnings(config_)) LANYARD_LOG_WARN("{}", line);
-  ASSIGN_OR_RETURN(endpoints_, AgentEndpoints::Start(
-                                   loop_, {.metrics = config_.endpoints.metrics, .health = config_.endpoints.health},
-                                   [this] { return MetricsPage(); }, [this] { return ReadinessNow(); }));
+  endpoints_ = AgentEndpoints::Start(
+      loop_, {.metrics = config_.endpoints.metrics, .health = config_.endpoints.health},
+      [this] { return MetricsPage(); }, [this] { return ReadinessNow(); });
   if (endpoints_->metrics() != nullptr) LANYARD_LOG_INFO("metrics on {}", endpoints_->metrics()->address().str());
   if (endpoints_->health() != nullptr) LANYARD_LOG_INFO("health on {}", endpoints_->health()->address().str());
-  if (!config_.endpoints.bundle.address) return OkStatus();
-  ASSIGN_OR_RETURN(bundle_endpoint_,
-                   BundleEndpoint::Start({loop_, clock_, svids_, source_, hub_},
-                                         {.config = config_.endpoints.bundle,
-                                          .trust_domain = config_.trust_domain,
-                                          .oidc_issuer = config_.oidc.issuer,
-                                          .sequence_file = config_.data_dir + "/bundle.sequence",
-                                          .refresh_hint = RefreshHintFor(config_.embedded_ca.ca_ttl)}));
+  Status problem = endpoints_->problem();
+  if (!config_.endpoints.bundle.address) return problem;
+  auto bundle = BundleEndpoint::Start({loop_, clock_, svids_, source_, hub_},
+                                      {.config = config_.endpoints.bundle,
+                                       .trust_domain = config_.trust_domain,
+                                       .oidc_issuer = config_.oidc.issuer,
+                                       .sequence_file = config_.data_dir + "/bundle.sequence",
+                                       .refresh_hint = RefreshHintFor(config_.embedded_ca.ca_ttl)});
+  problem.Update(bundle.status());
+  if (!bundle.ok()) return problem;
+  bundle_endpoint_ = *std::move(bundle);
   LANYARD_LOG_INFO("bundle endpoint on {}", bundle_endpoint_->address().str());
-  return OkStatus();
+  return problem;
 }
 
 }  // namespace lanyard

@@ -69,6 +69,7 @@ class Agent {
   Status ServeAdmin();
   // Puts on record that somebody is above a limit, before it is known who that is.
   void RecordAboveLimit(const PeerProcess& peer, const Account& account, std::string resource, const Status& why);
+  // What can be had; the first error where that is not all.
   Status ServeEndpoints();
   void ReadConfig();
   void OnConfig(const Result<Config>& config);

@@ -17,6 +17,7 @@ constexpr std::chrono::milliseconds kRecordTime{1500};  // for what is still to 
 }  // namespace
 
 void Agent::Reload() {
+  if (draining_) return;
   LANYARD_LOG_INFO("reloading configuration, registry, foreign bundles and given CA files");
   manager_.Reloading();
   ca_->Reload();
@@ -40,6 +41,7 @@ void Agent::ReadConfig() {
 }
 
 void Agent::OnConfig(const Result<Config>& config) {
+  if (draining_) return;
   broken_config_ = ErrorLines(config.status());
   std::string outcome;
   if (config.ok()) {
@@ -54,7 +56,7 @@ void Agent::OnConfig(const Result<Config>& config) {
   WarnOfRegistry();
   registry_->SetPaths(config_.registry_paths, [this](const Status& status) {
     if (!status.ok()) LANYARD_LOG_ERROR("registry reload: {}", Message(status));
-    manager_.Ready();
+    if (!draining_) manager_.Ready();
   });
 }
 

@@ -107,14 +107,16 @@ Readiness CollectReadiness(const ReadinessSources& sources) {
   return readiness;
 }
 
-Result<std::unique_ptr<AgentEndpoints>> AgentEndpoints::Start(EventLoop& loop, const EndpointOptions& options,
-                                                              std::function<std::string()> metrics,
-                                                              std::function<Readiness()> readiness) {
+std::unique_ptr<AgentEndpoints> AgentEndpoints::Start(EventLoop& loop, const EndpointOptions& options,
+                                                      std::function<std::string()> metrics,
+                                                      std::function<Readiness()> readiness) {
   std::unique_ptr<AgentEndpoints> endpoints(new AgentEndpoints);
-  const auto serve = [&](std::string_view name, const HttpAddress& address,
-                         HttpRoutes routes) -> Result<const HttpServer*> {
+  const auto serve = [&](std::string_view name, const HttpAddress& address, HttpRoutes routes) -> const HttpServer* {
     auto server = HttpServer::Start(loop, address, std::move(routes));
-    if (!server.ok()) return Annotate(server.status(), "endpoints.{}", name);
+    if (!server.ok()) {
+      endpoints->problem_.Update(Annotate(server.status(), "endpoints.{}", name));
+      return nullptr;
+    }
     endpoints->servers_.push_back(*std::move(server));
     return endpoints->servers_.back().get();
   };
@@ -123,12 +125,11 @@ Result<std::unique_ptr<AgentEndpoints>> AgentEndpoints::Start(EventLoop& loop, c
   if (options.metrics) {
     HttpRoutes routes = MetricRoutes(Shared(std::move(metrics)));
     if (shared) routes.merge(HealthRoutes(readiness));
-    ASSIGN_OR_RETURN(endpoints->metrics_, serve("metrics", *options.metrics, std::move(routes)));
+    endpoints->metrics_ = serve("metrics", *options.metrics, std::move(routes));
     if (shared) endpoints->health_ = endpoints->metrics_;
   }
-  if (options.health && !shared) {
-    ASSIGN_OR_RETURN(endpoints->health_, serve("health", *options.health, HealthRoutes(std::move(readiness))));
-  }
+  if (options.health && !shared)
+    endpoints->health_ = serve("health", *options.health, HealthRoutes(std::move(readiness)));
   return endpoints;
 }
 

@@ -4,8 +4,8 @@
 // says which one is not. What they tell is asked anew for each request, on the loop. Whoever can reach the address can
 // read them: nothing in them names an identity.
 //
-// Lifetime: loop and what the functions refer to outlive it. Thread: loop. Failure: an address that cannot be had is an
-// error at start.
+// Lifetime: loop and what the functions refer to outlive it. Thread: loop. Failure: an address that cannot be had takes
+// nothing from the others; problem() says which.
 #pragma once
 
 #include <chrono>
@@ -54,10 +54,12 @@ struct EndpointOptions {
 
 class AgentEndpoints {
  public:
-  static Result<std::unique_ptr<AgentEndpoints>> Start(EventLoop& loop, const EndpointOptions& options,
-                                                       std::function<std::string()> metrics,
-                                                       std::function<Readiness()> readiness);
+  static std::unique_ptr<AgentEndpoints> Start(EventLoop& loop, const EndpointOptions& options,
+                                               std::function<std::string()> metrics,
+                                               std::function<Readiness()> readiness);
 
+  // Of the first address that could not be had.
+  const Status& problem() const { return problem_; }
   // With their true ports; null when not served.
   const HttpServer* metrics() const { return metrics_; }
   const HttpServer* health() const { return health_; }
@@ -67,6 +69,7 @@ class AgentEndpoints {
   std::vector<std::unique_ptr<HttpServer>> servers_;
   const HttpServer* metrics_ = nullptr;
   const HttpServer* health_ = nullptr;
+  Status problem_;
 };
 
 }  // namespace lanyard

@@ -1,5 +1,7 @@
 #include "node_agent/app/agent_health.h"
 
+#include <linux/capability.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +23,20 @@ void AddDisk(std::vector<HealthFinding>& findings, std::string component, Health
       fmt::format("{}see \"Bad days\" in docs/OPERATIONS.md", at_once));
 }
 
-void AddKernel(std::vector<HealthFinding>& findings) {
+// Uid 0 alone is not enough, and another uid may have it.
+bool MayLookIntoProcesses() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct ours[_LINUX_CAPABILITY_U32S_3]{};
+  return syscall(SYS_capget, &header, ours) == 0 && (ours[0].effective & (1U << CAP_SYS_PTRACE)) != 0;
+}
+
+// Do entries name what only those see who may look into a process?
+bool NamesPrograms(const WantedKinds& wanted) {
+  return wanted.Has("unix", "path") || wanted.Has("unix", "sha256") || wanted.Has("process", "ancestor") ||
+         wanted.Has("process", "ancestor_sha256") || wanted.Has("process", "ns");
+}
+
+void AddKernel(std::vector<HealthFinding>& findings, const Registry& registry) {
   if (!KernelGivesPeerPidfds()) {
     findings.push_back({"listener", HealthLevel::kDegraded,
                         "this kernel does not give the pidfd of a socket's peer (SO_PEERPIDFD): a pid that is reused "
@@ -29,13 +44,12 @@ void AddKernel(std::vector<HealthFinding>& findings) {
                         "could be taken for the process that connected",
                         "run Linux 6.5 or later; docs/THREAT_MODEL.md describes the window"});
   }
-  if (geteuid() != 0) {
+  if (NamesPrograms(*registry.wanted()) && !MayLookIntoProcesses()) {
     findings.push_back(
         {"attestors", HealthLevel::kDegraded,
-         fmt::format("the node agent runs as uid {}: it cannot see which program processes of other users run",
-                     geteuid()),
-         "run it as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or use no path, sha256 or ancestor "
-         "selectors"});
+         "entries name programs or namespaces, and the node agent has no CAP_SYS_PTRACE: it cannot see those of other "
+         "users' processes",
+         "give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or use no path, sha256, ancestor or ns selectors"});
   }
 }
 
@@ -58,10 +72,11 @@ void AddListener(std::vector<HealthFinding>& findings, const RpcServer& server, 
                                     refused, FormatDuration(kLately), stats.connections.open),
                         fmt::format("see whose in the log; if it is legitimate, raise what was reached: {}", limits)});
   }
-  if (stats.connections.refused_full == 0) return;
+  if (!stats.connections.last_full || now - *stats.connections.last_full > kLately) return;
   findings.push_back({"listener", HealthLevel::kDegraded,
-                      fmt::format("{} connections were refused since start-up because no more fit; {} are open now",
-                                  stats.connections.refused_full, stats.connections.open),
+                      fmt::format("{} connections were refused since start-up because no more fit, the last one less "
+                                  "than {} ago; {} are open now",
+                                  stats.connections.refused_full, FormatDuration(kLately), stats.connections.open),
                       "raise the limit of open files (LimitNOFILE=); see whose they are in the log"});
 }
 
@@ -128,7 +143,7 @@ std::vector<HealthFinding> CollectFindings(const HealthSources& sources) {
          fmt::format("attestor {} cannot find something out: {}", type, Message(why)),
          "until it can, who needs its selectors gets nothing new, and open streams keep what they have"});
   }
-  AddKernel(findings);
+  AddKernel(findings, *sources.registry.registry());
   std::stable_sort(findings.begin(), findings.end(),
                    [](const HealthFinding& a, const HealthFinding& b) { return a.level > b.level; });
   return findings;

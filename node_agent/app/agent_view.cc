@@ -39,8 +39,9 @@ WallTime Agent::RegistryGood() const {
 
 std::string Agent::MetricsPage() const {
   std::map<std::string, HealthLevel> health;
-  for (const char* component : {"attestors", "audit", "bundle_endpoint", "configuration", "crl", "federation",
-                                "identity_source", "listener", "record", "registry", "state", "svid_cache"})
+  for (const char* component :
+       {"attestors", "audit", "bundle_endpoint", "configuration", "crl", "federation", "identity_source", "listener",
+        "record", "registry", "state", "svid_cache", "tokens", "wit_svid_cache"})
     health[component] = HealthLevel::kGood;
   for (const HealthFinding& finding : Findings())
     health[finding.component] = std::max(health[finding.component], finding.level);

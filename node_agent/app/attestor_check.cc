@@ -10,9 +10,11 @@ std::optional<std::string_view> MissingSetting(const Selector& selector, const A
   if (selector.type == "systemd" && !attestors.systemd) return "systemd: {}";
   if (selector.type == "docker" && !attestors.docker) return "docker: {}";
   if (selector.type == "containerd" && !attestors.containerd) return "containerd: {}";
-  if (selector.type == "k8s" && !attestors.kubernetes) return "kubernetes: {}";
-  if (selector.type == "k8s" && selector.value.starts_with("ns-label:") && attestors.kubernetes->api_address.empty())
-    return "kubernetes: {api_server: {address: …}}";
+  if (selector.type == "k8s") {
+    if (!attestors.kubernetes) return "kubernetes: {}";
+    if (selector.value.starts_with("ns-label:") && attestors.kubernetes->api_address.empty())
+      return "kubernetes: {api_server: {address: …}}";
+  }
   const bool of_executable = selector.value.starts_with("path:") || selector.value.starts_with("sha256:");
   if (selector.type == "unix" && of_executable && !attestors.unix_executable) return "unix: {executable: true}";
   return std::nullopt;

@@ -44,13 +44,14 @@ void BundleDocument::Show(const Bundle& bundle) {
 
 // Blocks on the disk.
 BundleDocument::Numbered BundleDocument::Number(const std::string& file, const std::string& content,
-                                                std::uint64_t least) {
+                                                std::uint64_t shown, std::uint64_t least) {
   Sha256 hash;
   hash.Update(content);
   const Result<std::string> digest = hash.FinishHex();
   if (!digest.ok()) return {least, digest.status()};
   const Kept kept = ReadKept(file);
-  if (kept.digest == *digest) return {kept.sequence, OkStatus()};
+  // What was shown since may not have reached the file.
+  if (kept.digest == *digest && kept.sequence > shown) return {kept.sequence, OkStatus()};
   const std::uint64_t sequence = std::max(least, kept.sequence + 1);
   return {sequence, WriteFileAtomic(file, fmt::format("{} {}\n", sequence, *digest), 0600)};
 }
@@ -59,13 +60,14 @@ void BundleDocument::NumberIt() {
   numbering_ = true;
   const auto now = std::chrono::floor<std::chrono::seconds>(clock_.WallNow()).time_since_epoch().count();
   const std::uint64_t least = std::max(static_cast<std::uint64_t>(std::max<std::int64_t>(now, 1)), sequence_ + 1);
-  loop_.ComputeInPool([file = file_, content = newest_, least] { return Number(file, content, least); },
-                      [this, content = newest_, alive = std::weak_ptr<void>(alive_)](Numbered numbered) {
-                        if (!alive.expired()) Take(content, std::move(numbered));
-                      });
+  loop_.ComputeInPool(
+      [file = file_, content = newest_, shown = sequence_, least] { return Number(file, content, shown, least); },
+      [this, content = newest_, alive = std::weak_ptr<void>(alive_)](const Numbered& numbered) {
+        if (!alive.expired()) Take(content, numbered);
+      });
 }
 
-void BundleDocument::Take(const std::string& content, Numbered numbered) {
+void BundleDocument::Take(const std::string& content, const Numbered& numbered) {
   numbering_ = false;
   if (!numbered.kept.ok())
     LANYARD_LOG_WARN("keep the sequence number of the bundle document: {}", Message(numbered.kept));

@@ -36,9 +36,9 @@ class BundleDocument {
     std::uint64_t sequence = 0;
     Status kept{};  // in the file
   };
-  static Numbered Number(const std::string& file, const std::string& content, std::uint64_t least);
+  static Numbered Number(const std::string& file, const std::string& content, std::uint64_t shown, std::uint64_t least);
   void NumberIt();
-  void Take(const std::string& content, Numbered numbered);
+  void Take(const std::string& content, const Numbered& numbered);
 
   EventLoop& loop_;
   const Clock& clock_;

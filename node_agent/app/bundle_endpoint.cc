@@ -39,6 +39,7 @@ Result<std::unique_ptr<BundleEndpoint>> BundleEndpoint::Start(BundleEndpointSour
                                                               BundleEndpointOptions options) {
   std::unique_ptr<BundleEndpoint> endpoint(new BundleEndpoint(sources, std::move(options)));
   const BundleEndpointConfig& config = endpoint->options_.config;
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): with an address, says BundleEndpointOptions
   auto server = HttpServer::Start(sources.loop, *config.address, endpoint->Routes(), {}, endpoint->tls_.filters());
   if (!server.ok()) return Annotate(server.status(), "endpoints.bundle");
   endpoint->server_ = *std::move(server);
@@ -161,22 +162,25 @@ void BundleEndpoint::TakeOwnSvid(const CachedSvidPtr& cached) {
   }
   Result<TlsServerContext> context = TlsServerContext::Create(cached->svid.chain(), cached->svid.key());
   trouble_ = context.status();
-  if (context.ok()) tls_.Set(*std::move(context));
+  if (!context.ok()) return;
+  valid_ = {cached->svid.not_before(), cached->svid.not_after()};
+  tls_.Set(*std::move(context));
 }
 
 HealthReport BundleEndpoint::health() const {
   if (tls_.empty())
     return {HealthLevel::kBroken, fmt::format("the bundle endpoint answers nobody: {}", Message(trouble_))};
+  const WallTime now = from_.clock.WallNow();
+  if (valid_ && (now < valid_->first || valid_->second <= now)) {
+    return {HealthLevel::kBroken,
+            fmt::format("the bundle endpoint's certificate is valid from {} until {} only{}{}", Utc(valid_->first),
+                        Utc(valid_->second), trouble_.ok() ? "" : ": ", Message(trouble_))};
+  }
   if (!trouble_.ok()) {
     return {HealthLevel::kDegraded,
             fmt::format("the bundle endpoint goes on with an older certificate: {}", Message(trouble_))};
   }
-  if (!valid_) return {};
-  const WallTime now = from_.clock.WallNow();
-  if (now < valid_->first || valid_->second <= now) {
-    return {HealthLevel::kBroken, fmt::format("the bundle endpoint's certificate is valid from {} until {} only",
-                                              Utc(valid_->first), Utc(valid_->second))};
-  }
+  if (!valid_ || watcher_ == nullptr) return {};  // our own SVID is renewed
   if (valid_->second - now < (valid_->second - valid_->first) / kWarnFraction) {
     return {HealthLevel::kDegraded, fmt::format("the bundle endpoint's certificate is valid only until {}; replace {}",
                                                 Utc(valid_->second), options_.config.cert)};

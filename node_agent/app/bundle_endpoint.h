@@ -79,10 +79,10 @@ class BundleEndpoint {
   TlsSlot tls_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<UpdateHub::Subscription> subscription_;
-  Status trouble_;  // with the certificate
+  std::optional<std::pair<WallTime, WallTime>> valid_;  // the certificate in use
+  Status trouble_;                                      // with the newest
   // Of given files
   std::unique_ptr<DirWatcher> watcher_;
-  std::optional<std::pair<WallTime, WallTime>> valid_;
   bool reading_ = false, read_again_ = false;
   // Of our own SVID
   EntryPtr own_;

@@ -3,11 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "node_agent/admin/proto/admin.grpc.pb.h"
+#include "node_agent/app/admin_call.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/entry_output.h"
-#include "node_agent/app/rpc_client.h"
-#include "node_agent/app/socket_address.h"
 #include "node_agent/app/text_output.h"
 
 namespace lanyard {
@@ -96,24 +94,18 @@ void PrintText(const api::AttestProcessResponse& response, int pid, const Consol
 }
 
 int RunAttest(const AttestOptions& options, const Console& console) {
-  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  api::Admin::Stub stub(Connect(*path));
-  grpc::ClientContext context;
-  SetDeadline(context, options.timeout);
   api::AttestProcessRequest request;
   request.set_pid(options.pid);
-  api::AttestProcessResponse response;
-  if (const grpc::Status status = stub.AttestProcess(&context, request, &response); !status.ok()) {
-    const CallFailure failure = ExplainAdminFailure(status, *path);
-    return console.Fail(failure.code, failure.text);
-  }
-  if (options.output == OutputFormat::kJson) {
-    PrintJson(console, AsJson(response, options.pid));
-  } else {
-    PrintText(response, options.pid, console);
-  }
-  return kExitOk;
+  const auto print = [&options, &console](const api::AttestProcessResponse& response) {
+    if (options.output == OutputFormat::kJson) {
+      PrintJson(console, AsJson(response, options.pid));
+    } else {
+      PrintText(response, options.pid, console);
+    }
+    return kExitOk;
+  };
+  return AskAdmin<api::AttestProcessRequest, api::AttestProcessResponse>(
+      &api::Admin::Stub::AttestProcess, request, options.admin_socket, options.timeout, console, print);
 }
 
 }  // namespace

@@ -3,11 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "node_agent/admin/proto/admin.grpc.pb.h"
+#include "node_agent/app/admin_call.h"
 #include "node_agent/app/cli_options.h"
-#include "node_agent/app/config.h"
-#include "node_agent/app/rpc_client.h"
-#include "node_agent/app/socket_address.h"
+#include "node_agent/app/config_file.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/base/clock.h"
 
@@ -71,6 +69,7 @@ Authority FromInfo(const AuthorityInfo& info) {
 template <class From, class One>
 std::vector<Authority> Convert(const From& from, One convert) {
   std::vector<Authority> authorities;
+  authorities.reserve(from.size());
   for (const auto& one : from) authorities.push_back(convert(one));
   return authorities;
 }
@@ -120,7 +119,7 @@ int FailConfig(const Status& status, const Console& console) {
 }
 
 int RunInit(const CaVerbOptions& options, const Console& console) {
-  const Result<Config> config = LoadConfig(options.config);
+  const Result<Config> config = LoadConfigFile(options.config);
   if (!config.ok()) return FailConfig(config.status(), console);
   const Result<DataDirLock> lock = DataDirLock::Acquire(config->data_dir);
   if (!lock.ok()) return console.Fail(Annotate(lock.status(), "make the certificate authority"));
@@ -141,17 +140,10 @@ int ShowOffline(const CaVerbOptions& options, const Console& console) {
 template <class Request, class Response>
 int AskForAuthorities(grpc::Status (api::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*),
                       const CaVerbOptions& options, const Console& console) {
-  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  api::Admin::Stub stub(Connect(*path));
-  grpc::ClientContext context;
-  SetDeadline(context, options.timeout);
-  Response response;
-  if (const grpc::Status status = (stub.*call)(&context, Request(), &response); !status.ok()) {
-    const CallFailure failure = ExplainAdminFailure(status, *path);
-    return console.Fail(failure.code, failure.text);
-  }
-  return Print(Convert(response.authorities(), FromMessage), options.output, console);
+  return AskAdmin<Request, Response>(
+      call, Request(), options.admin_socket, options.timeout, console, [&](const Response& response) {
+        return Print(Convert(response.authorities(), FromMessage), options.output, console);
+      });
 }
 
 int RunShow(const CaVerbOptions& options, const Console& console) {

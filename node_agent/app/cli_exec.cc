@@ -63,6 +63,9 @@ class ExecSession {
   }
 
  private:
+  // NOLINTBEGIN(bugprone-unchecked-optional-access): directory_ and signals_ are there from Run() on, child_ in what
+  // Supervise() calls, and wanted_ where Choose() found nothing
+
   // Nothing: it is in the files, and the program may start.
   std::optional<int> WaitForIdentity() {
     const SteadyTime end = std::chrono::steady_clock::now() + options_.timeout;
@@ -199,6 +202,8 @@ class ExecSession {
     shown_.clear();
     if (signal_ != 0) child_->Signal(signal_);
   }
+
+  // NOLINTEND(bugprone-unchecked-optional-access)
 
   void SayTrouble(const Status& status) {
     if (!status.ok()) Say(Message(status));

@@ -1,10 +1,8 @@
 // lanyard health
 #include <nlohmann/json.hpp>
 
-#include "node_agent/admin/proto/admin.grpc.pb.h"
+#include "node_agent/app/admin_call.h"
 #include "node_agent/app/cli_options.h"
-#include "node_agent/app/rpc_client.h"
-#include "node_agent/app/socket_address.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/base/duration.h"
 
@@ -63,23 +61,17 @@ void PrintAsText(const api::GetHealthResponse& health, const Console& console) {
 // Exit code 0 also when degraded: everything is served. A status that this command does not know is not taken for a
 // good one.
 int RunHealth(const HealthOptions& options, const Console& console) {
-  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  api::Admin::Stub stub(Connect(*path));
-  grpc::ClientContext context;
-  SetDeadline(context, options.timeout);
-  api::GetHealthResponse health;
-  if (const grpc::Status status = stub.GetHealth(&context, api::GetHealthRequest(), &health); !status.ok()) {
-    const CallFailure failure = ExplainAdminFailure(status, *path);
-    return console.Fail(failure.code, failure.text);
-  }
-  if (options.output == OutputFormat::kJson) {
-    PrintAsJson(health, console);
-  } else {
-    PrintAsText(health, console);
-  }
-  const bool serves = health.status() == api::HEALTH_STATUS_OK || health.status() == api::HEALTH_STATUS_DEGRADED;
-  return serves ? kExitOk : kExitFailed;
+  const auto print = [&options, &console](const api::GetHealthResponse& health) {
+    if (options.output == OutputFormat::kJson) {
+      PrintAsJson(health, console);
+    } else {
+      PrintAsText(health, console);
+    }
+    const bool serves = health.status() == api::HEALTH_STATUS_OK || health.status() == api::HEALTH_STATUS_DEGRADED;
+    return serves ? kExitOk : kExitFailed;
+  };
+  return AskAdmin<api::GetHealthRequest, api::GetHealthResponse>(&api::Admin::Stub::GetHealth, api::GetHealthRequest(),
+                                                                 options.admin_socket, options.timeout, console, print);
 }
 
 }  // namespace

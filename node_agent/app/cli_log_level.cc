@@ -1,12 +1,12 @@
 // lanyard log-level
-#include "node_agent/admin/proto/admin.grpc.pb.h"
+#include "node_agent/app/admin_call.h"
 #include "node_agent/app/cli_options.h"
-#include "node_agent/app/rpc_client.h"
-#include "node_agent/app/socket_address.h"
 #include "node_agent/app/text_output.h"
 
 namespace lanyard {
 namespace {
+
+namespace api = admin::v1;
 
 struct LogLevelOptions {
   std::string level;
@@ -16,27 +16,21 @@ struct LogLevelOptions {
 };
 
 int RunLogLevel(const LogLevelOptions& options, const Console& console) {
-  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  admin::v1::Admin::Stub stub(Connect(*path));
-  grpc::ClientContext context;
-  SetDeadline(context, options.timeout);
-  admin::v1::SetLogLevelRequest request;
+  api::SetLogLevelRequest request;
   request.set_level(options.level);
-  admin::v1::SetLogLevelResponse response;
-  if (const grpc::Status status = stub.SetLogLevel(&context, request, &response); !status.ok()) {
-    const CallFailure failure = ExplainAdminFailure(status, *path);
-    return console.Fail(failure.code, failure.text);
-  }
-  if (options.output == OutputFormat::kJson) {
-    PrintJson(console, {{"level", response.level()}, {"before", response.before()}});
-  } else if (options.level.empty()) {
-    console.out << Printable(response.level()) << '\n';
-  } else {
-    console.out << fmt::format("{} (was {}); until the configuration is read again\n", Printable(response.level()),
-                               Printable(response.before()));
-  }
-  return kExitOk;
+  const auto print = [&options, &console](const api::SetLogLevelResponse& response) {
+    if (options.output == OutputFormat::kJson) {
+      PrintJson(console, {{"level", response.level()}, {"before", response.before()}});
+    } else if (options.level.empty()) {
+      console.out << Printable(response.level()) << '\n';
+    } else {
+      console.out << fmt::format("{} (was {}); until the configuration is read again\n", Printable(response.level()),
+                                 Printable(response.before()));
+    }
+    return kExitOk;
+  };
+  return AskAdmin<api::SetLogLevelRequest, api::SetLogLevelResponse>(
+      &api::Admin::Stub::SetLogLevel, request, options.admin_socket, options.timeout, console, print);
 }
 
 }  // namespace

@@ -3,12 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "node_agent/admin/proto/admin.grpc.pb.h"
+#include "node_agent/app/admin_call.h"
 #include "node_agent/app/cli_options.h"
 #include "node_agent/app/config.h"
 #include "node_agent/app/entry_output.h"
-#include "node_agent/app/rpc_client.h"
-#include "node_agent/app/socket_address.h"
 #include "node_agent/app/text_output.h"
 #include "node_agent/registry/loader.h"
 
@@ -29,19 +27,10 @@ template <class Request, class Response>
 int Ask(grpc::Status (api::Admin::Stub::*call)(grpc::ClientContext*, const Request&, Response*),
         const AskOptions& options, const Console& console,
         int (*print)(const Response&, const AskOptions&, const Console&)) {
-  const Result<std::string> path = ResolveAdminSocket(options.admin_socket);
-  if (!path.ok()) return console.Fail(kExitUsage, Message(path.status()));
-  api::Admin::Stub stub(Connect(*path));
-  grpc::ClientContext context;
-  SetDeadline(context, options.timeout);
   Request request;
   request.set_spiffe_id(options.spiffe_id);
-  Response response;
-  if (const grpc::Status status = (stub.*call)(&context, request, &response); !status.ok()) {
-    const CallFailure failure = ExplainAdminFailure(status, *path);
-    return console.Fail(failure.code, failure.text);
-  }
-  return print(response, options, console);
+  return AskAdmin<Request, Response>(call, request, options.admin_socket, options.timeout, console,
+                                     [&](const Response& response) { return print(response, options, console); });
 }
 
 int PrintList(const api::ListEntriesResponse& response, const AskOptions& options, const Console& console) {

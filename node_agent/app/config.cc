@@ -14,7 +14,6 @@
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxConfigBytes = 1 << 20;
 constexpr std::chrono::seconds kShortestSvid{5};
 constexpr std::chrono::seconds kLongestJwt = std::chrono::hours(24);
 constexpr std::chrono::seconds kLongestCa = std::chrono::hours(24 * 366 * 20);

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -111,6 +112,8 @@ struct Config {
   LimitsConfig limits;
   LogConfig log;
 };
+
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 
 // The configuration in the file at `path`. An error of the text is InvalidArgument with one "file:line:column: text" a
 // line, all of them, in the order of the file.

@@ -241,11 +241,12 @@ class Agreement {
 Result<std::string> CheckAbsolutePath(const YamlNode& node) {
   ASSIGN_OR_RETURN(std::string path, node.AsString());
   if (!path.starts_with('/')) return node.Fail("\"{}\" must be an absolute path", path);
-  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
   for (const auto& part : std::filesystem::path(path)) {
     if (part == "..") return node.Fail("\"{}\" must not go up by \"..\"", path);
   }
-  return std::filesystem::path(path).lexically_normal().string();
+  path = std::filesystem::path(path).lexically_normal().string();
+  if (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
 }
 
 Result<std::string> CheckSocketPath(const YamlNode& node) {

@@ -201,6 +201,7 @@ std::string ConfigExample() {
       fmt::arg("audit_interval", FormatDuration(config.audit.checkpoint_interval)),
       fmt::arg("audit_sync", SyncPolicyName(config.audit.sync)),
       fmt::arg("audit_rotate", config.audit.rotate_bytes >> 20), fmt::arg("audit_keep", config.audit.keep_files),
+      // NOLINTNEXTLINE(bugprone-unchecked-optional-access): both have defaults
       fmt::arg("metrics", config.endpoints.metrics->str()), fmt::arg("health", config.endpoints.health->str()),
       fmt::arg("caller_connections", config.limits.per_caller.connections),
       fmt::arg("caller_connection_rate", config.limits.per_caller.connections_per_second),

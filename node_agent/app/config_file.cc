@@ -6,8 +6,8 @@ namespace lanyard {
 
 Result<Config> LoadConfigFile(const std::string& path) {
   // Nobody else can put another file in its place, either: the directories on the way are looked at as well.
-  RETURN_IF_ERROR(CheckTrustedFile(path, FileSecrecy::kPublic));
-  return LoadConfig(path);
+  ASSIGN_OR_RETURN(const std::string text, ReadTrustedFile(path, kMaxConfigBytes, FileSecrecy::kPublic));
+  return ParseConfig(text, path, EnvironmentVariables());
 }
 
 }  // namespace lanyard

@@ -7,7 +7,7 @@
 namespace lanyard {
 namespace {
 
-constexpr uint64_t kSmallestFile = 64 << 10;
+constexpr uint64_t kSmallestFile = uint64_t{64} << 10;
 
 }  // namespace
 

@@ -67,9 +67,10 @@ Result<ExecChild> ExecChild::Start(const std::vector<std::string>& command,
     return std::any_of(more.begin(), more.end(),
                        [&](const auto& one) { return variable.starts_with(one.first + "="); });
   });
-  for (const auto& [name, value] : more) variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : more) variables.push_back(fmt::format("{}={}", name, value));
   const auto pointers = [](const std::vector<std::string>& texts) {
     std::vector<char*> list;
+    list.reserve(texts.size() + 1);
     for (const std::string& text : texts) list.push_back(const_cast<char*>(text.c_str()));
     list.push_back(nullptr);
     return list;

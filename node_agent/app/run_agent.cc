@@ -19,6 +19,7 @@ void ProtectProcess() {
   const rlimit none{0, 0};
   setrlimit(RLIMIT_CORE, &none);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);  // until it is watched
 }
 
 // Hashing and name lookups may hang in their threads; signing shares the pool and must find one free. Before the pool's
@@ -61,6 +62,7 @@ int RunAgent(const std::string& config_path) {
   (*manager)->Ready("ready");
   loop.Run();
   signals->reset();
+  signal(SIGHUP, SIG_IGN);
   if (!(*agent)->all_written()) _exit(1);  // whoever writes may be stuck in the kernel; do not wait for it
   agent->reset();
   LANYARD_LOG_INFO("stopped");

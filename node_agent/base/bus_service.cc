@@ -74,7 +74,7 @@ void BusService::Pump() {
     std::deque<AskedPtr> too_many(queue_.begin() + kMaxQueued, queue_.end());
     queue_.resize(kMaxQueued);
     const std::weak_ptr<int> alive = alive_;
-    AnswerAll(std::move(too_many), Error(StatusCode::kResourceExhausted, "{} questions wait already", kMaxQueued));
+    AnswerAll(too_many, Error(StatusCode::kResourceExhausted, "{} questions wait already", kMaxQueued));
     if (alive.expired()) return;
   }
   if (queue_.empty()) return;
@@ -163,10 +163,10 @@ void BusService::FailAll(const Status& why) {
   std::deque<AskedPtr> all = std::exchange(under_way_, {});
   all.insert(all.end(), queue_.begin(), queue_.end());
   queue_.clear();
-  AnswerAll(std::move(all), why);
+  AnswerAll(all, why);
 }
 
-void BusService::AnswerAll(std::deque<AskedPtr> all, const Status& why) {
+void BusService::AnswerAll(const std::deque<AskedPtr>& all, const Status& why) {
   const std::weak_ptr<int> alive = alive_;
   for (const AskedPtr& asked : all) {
     if (alive.expired()) return;

@@ -75,7 +75,7 @@ class BusService {
   void Lose(const Status& why);
   // No connection can be had: everything fails.
   void FailAll(const Status& why);
-  void AnswerAll(std::deque<AskedPtr> asked, const Status& why);
+  void AnswerAll(const std::deque<AskedPtr>& asked, const Status& why);
   void Answer(Asked& asked, BusReply reply);
 
   const std::string socket_path_;

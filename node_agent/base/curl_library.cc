@@ -48,6 +48,7 @@ void* Resize(void* memory, size_t size) {
 Result<CurlLibrary> OpenCurl(const char* file) {
   void* library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr)
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): glibc has one for each thread
     return Error(StatusCode::kFailedPrecondition, "load libcurl: {}; install the package libcurl4", dlerror());
   CurlLibrary curl{};
   // TLS is set up whether it is asked for or not, and nothing else is needed.

@@ -41,10 +41,6 @@ bool IsDirectory(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-std::string Join(const std::string& directory, std::string_view name) {
-  return directory == "/" ? fmt::format("/{}", name) : fmt::format("{}/{}", directory, name);
-}
-
 std::string NameOf(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
@@ -64,26 +60,24 @@ void WantName(const std::string& path, Wanted& wanted) {
   wanted[parent].names.insert(NameOf(path));
 }
 
-// Asks for every name that `path` leads through: each symlink on it, wherever that points, and the end.
+// Asks for every name that `path` leads through: each directory and symlink on it, wherever that points, and the end.
 void WantWay(std::string path, Wanted& wanted, int& symlinks) {
   size_t slash = 0;
   while (slash != std::string::npos) {
     slash = path.find('/', slash + 1);
     const std::string part = path.substr(0, slash);
+    WantName(part, wanted);
     const std::optional<std::string> target = LinkTarget(part);
     if (!target) continue;
     if (++symlinks > kMaxSymlinks) return;
-    WantName(part, wanted);
     const std::string rest = slash == std::string::npos ? "" : path.substr(slash);
-    path = target->starts_with('/') ? *target + rest : Join(ParentDirectory(part), *target) + rest;
+    path = target->starts_with('/') ? *target + rest : JoinPath(ParentDirectory(part), *target) + rest;
     slash = 0;
   }
-  WantName(path, wanted);
 }
 
 void WantPath(const std::string& path, Wanted& wanted) {
   int symlinks = 0;
-  WantName(path, wanted);
   WantWay(path, wanted, symlinks);
   if (!IsDirectory(path)) return;
   wanted[path].all = true;
@@ -93,7 +87,7 @@ void WantPath(const std::string& path, Wanted& wanted) {
     const std::string_view name = entry->d_name;
     if ((entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN) || name.starts_with('.')) continue;
     symlinks = 0;
-    WantWay(Join(path, name), wanted, symlinks);
+    WantWay(JoinPath(path, name), wanted, symlinks);
   }
 }
 

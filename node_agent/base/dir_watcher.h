@@ -2,7 +2,7 @@
 //
 // Each path is a file or a directory, there or not. Watched are the directory itself, the directories that its symlinks
 // lead through (so that the `..data` swap of a Kubernetes ConfigMap and a link to a file elsewhere are both seen) and
-// the directory above, so that a path that vanishes and comes back is noticed. What exactly changed is not told: the
+// all directories above, so that a path that vanishes and comes back is noticed. What exactly changed is not told: the
 // reader reads again, compares, and decides. A call may therefore come without a change; a change never goes without a
 // call: an overflow of the kernel's queue counts as one.
 //

@@ -1,8 +1,9 @@
 // The one thread that owns all mutable state of the agent, over a libuv loop.
 //
 // Other threads come in by Post(); work that would block (hashing, signing, a slow file system) goes out by RunInPool()
-// and comes back on the loop. Tasks posted by one thread run in the order of posting. Tasks still queued when the loop
-// is destroyed are destroyed without running.
+// and comes back on the loop. Tasks posted by one thread run in the order of posting. The destructor waits for what is
+// in the pool, and runs what comes back and is posted meanwhile; tasks that are queued then are destroyed without
+// running.
 //
 // Lifetime: outlives everything that posts to it; every libuv handle on it is closed before it is destroyed (the
 // destructor runs the pending close callbacks). Thread: Post, Stop and OnLoopThread from any thread, everything else
@@ -53,7 +54,7 @@ class EventLoop {
   }
 
   bool OnLoopThread() const;
-  // True while work is in the pool or tasks are queued; what tests wait on.
+  // True while work is in the pool or tasks are queued: what the destructor would wait for or drop.
   bool HasPendingWork() const;
 
   uv_loop_s* native();

@@ -100,4 +100,8 @@ std::string ParentDirectory(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+std::string JoinPath(std::string_view directory, std::string_view name) {
+  return fmt::format("{}/{}", directory == "/" ? "" : directory, name);
+}
+
 }  // namespace lanyard

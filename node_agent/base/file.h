@@ -33,5 +33,7 @@ Status SyncDirectory(const std::string& path);
 
 // "a/b" of "a/b/c"; "." when there is no slash.
 std::string ParentDirectory(const std::string& path);
+// "a/b" of "a" and "b"; "/b" of "/" and "b".
+std::string JoinPath(std::string_view directory, std::string_view name);
 
 }  // namespace lanyard

@@ -94,10 +94,6 @@ Result<std::string> Absolute(const std::string& path) {
   return fmt::format("{}/{}", current.data(), path);
 }
 
-std::string Join(const std::string& directory, const std::string& name) {
-  return directory == "/" ? directory + name : fmt::format("{}/{}", directory, name);
-}
-
 // Walks to the end of `path`, checking every directory and symlink on the way. The last place is returned unchecked.
 Result<Place> Walk(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string absolute, Absolute(path));
@@ -111,7 +107,7 @@ Result<Place> Walk(const std::string& path) {
     const std::string name = std::move(names.front());
     names.pop_front();
     // ".." goes where the kernel would go: to the parent of what was really opened.
-    std::string next_path = name == ".." ? ParentDirectory(here.path) : Join(here.path, name);
+    std::string next_path = name == ".." ? ParentDirectory(here.path) : JoinPath(here.path, name);
     ASSIGN_OR_RETURN(Place next, OpenPlace(here.fd.get(), name, std::move(next_path)));
     if (!S_ISLNK(next.info.st_mode)) {
       here = std::move(next);

@@ -24,7 +24,7 @@ constexpr size_t kLongestLeftover = 65536;  // of a request that is answered alr
 constexpr size_t kLongestReply = 65536;     // of a filter, while the client does not read
 constexpr milliseconds kGoodbye{1000};      // for the client to close first
 constexpr milliseconds kPauseWithoutFds{100};
-constexpr milliseconds kGrace{20};  // for a new client to send its request, however many wait for its place
+constexpr milliseconds kGrace{20};  // for a client to send its request, or to read, however many wait for its place
 constexpr int kAcceptsPerRound = 16;
 
 enum class Phase { kReading, kAnswering, kWriting, kClosing };
@@ -33,7 +33,6 @@ struct Connection {
   uint64_t id;
   UniqueFd fd;
   Phase phase = Phase::kReading;
-  SteadyTime accepted;
   SteadyTime deadline;
   std::string in;
   std::string method;
@@ -127,12 +126,12 @@ class HttpConnections::Thread {
       if (mailbox_->stop) return false;
       answers.swap(mailbox_->answers);
     }
-    for (auto& [id, bytes] : answers) {
+    for (const auto& [id, bytes] : answers) {
       const auto found =
           std::find_if(connections_.begin(), connections_.end(), [id = id](const Connection& connection) {
             return connection.id == id && connection.phase == Phase::kAnswering;
           });
-      if (found != connections_.end() && !Send(*found, std::move(bytes))) connections_.erase(found);
+      if (found != connections_.end() && !Send(*found, bytes)) connections_.erase(found);
     }
     return true;
   }
@@ -165,10 +164,13 @@ class HttpConnections::Thread {
     return static_cast<int>(std::clamp<int64_t>(left, 0, 60000));
   }
 
+  // The first that has had its time for sending its request or reading its answer. Who waits for the loop keeps its
+  // place.
   auto Replaceable() {
-    return std::find_if(connections_.begin(), connections_.end(), [now = Now()](const Connection& connection) {
+    const SteadyTime latest = Now() - kGrace + limits_.each_phase;  // of a phase that is older than that
+    return std::find_if(connections_.begin(), connections_.end(), [latest](const Connection& connection) {
       return connection.phase == Phase::kClosing ||
-             (connection.phase == Phase::kReading && connection.accepted + kGrace < now);
+             (connection.phase != Phase::kAnswering && connection.deadline < latest);
     });
   }
 
@@ -186,15 +188,11 @@ class HttpConnections::Thread {
         if (errno == EINTR || errno == ECONNABORTED) continue;
         return;
       }
-      std::unique_ptr<HttpFilter> filter;
-      if (filters_ && (filter = filters_()) == nullptr) continue;
+      std::unique_ptr<HttpFilter> filter = filters_ ? filters_() : nullptr;
+      if (filters_ && filter == nullptr) continue;
       if (connections_.size() >= limits_.connections) connections_.erase(Replaceable());
-      const SteadyTime now = Now();
-      connections_.push_back({.id = ++last_id_,
-                              .fd = std::move(fd),
-                              .accepted = now,
-                              .deadline = now + limits_.each_phase,
-                              .filter = std::move(filter)});
+      connections_.push_back(
+          {.id = ++last_id_, .fd = std::move(fd), .deadline = Now() + limits_.each_phase, .filter = std::move(filter)});
     }
   }
 
@@ -257,7 +255,7 @@ class HttpConnections::Thread {
     return true;
   }
 
-  bool Send(Connection& connection, std::string answer) {
+  bool Send(Connection& connection, const std::string& answer) {
     connection.phase = Phase::kWriting;
     connection.deadline = Now() + limits_.each_phase;
     connection.in = {};

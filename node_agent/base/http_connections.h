@@ -2,10 +2,10 @@
 //
 // Everything is non-blocking and every phase of a connection (request, answer, reading the answer) has a time limit as
 // a whole, so that a client that sends or reads byte by byte holds a connection for that time and nothing else. Each
-// connection carries one request. When all places are taken, the one that has been sending its request for the longest
-// is closed: an honest client sends a request at once. Bodies are never read; what is answered decides elsewhere, and
-// an answer that does not come in time is 503. With a filter (TLS) the handshake counts as part of the request, and a
-// connection whose filter reports an error is closed.
+// connection carries one request. When all places are taken, a newcomer gets that of the oldest client that has been
+// sending its request, or reading its answer, for more than a moment: an honest one does both at once. Bodies are never
+// read; what is answered decides elsewhere, and an answer that does not come in time is 503. With a filter (TLS) the
+// handshake counts as part of the request, and a connection whose filter reports an error is closed.
 //
 // Failure: what is no plain request line is 400, a long head 431, a long target 414, a slow one 408; without file
 // descriptors accepting pauses for a moment.

@@ -11,6 +11,10 @@
 namespace lanyard {
 namespace {
 
+// What callers choose (paths, names) may be long, and journald breaks a line at 48 KiB: the rest would look like a line
+// of its own. JSON writes a byte in up to six.
+constexpr size_t kLongestText = 8000;
+
 spdlog::level::level_enum ToSpdlog(LogLevel level) {
   switch (level) {
     case LogLevel::kDebug:
@@ -98,6 +102,11 @@ bool LogEnabled(LogLevel level) {
 
 void LogLine(LogLevel level, std::string_view text) {
   Logger& logger = TheLogger();
+  std::string cut;
+  if (text.size() > kLongestText) {
+    cut = fmt::format("{} …", Beginning(text, kLongestText));
+    text = cut;
+  }
   if (logger.format == LogFormat::kJson) {
     logger.out->log(ToSpdlog(level),
                     nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));

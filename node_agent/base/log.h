@@ -1,7 +1,7 @@
 // The agent's log: lines on stderr, as text or as JSON.
 //
 // Only the outermost layer of an operation logs, once. Nothing secret is passed here: no key, no token. Values that
-// came from outside (paths, names, IDs) are escaped, so that a caller cannot forge a line.
+// came from outside (paths, names, IDs) are escaped and a long text is cut, so that a caller cannot forge a line.
 //
 // Thread: any. StartLogging is called once at start-up; until then lines go to stderr as text at level info.
 #pragma once

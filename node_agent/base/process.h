@@ -59,7 +59,4 @@ struct PeerProcess {
   gid_t gid = 0;
 };
 
-// Field 22 of the text of /proc/PID/stat. The command name in it may hold spaces and parentheses.
-Result<uint64_t> ParseStartTime(std::string_view stat);
-
 }  // namespace lanyard

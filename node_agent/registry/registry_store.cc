@@ -23,6 +23,7 @@ struct RegistryStore::State {
   std::shared_ptr<const RegistryOptions> options;  // shared with a load in the pool
   std::shared_ptr<const LoadedRegistry> loaded;
   std::unique_ptr<DirWatcher> watcher;
+  Status refused_paths;  // why those that were set last are not in force
   absl::AnyInvocable<void()> on_change;
   uint64_t failed_loads = 0;
   MonoTime loaded_at;
@@ -116,7 +117,10 @@ void RegistryStore::Reload(absl::AnyInvocable<void(Status)> done) {
 }
 
 void RegistryStore::SetPaths(std::vector<std::string> paths, absl::AnyInvocable<void(Status)> done) {
-  if (const Status watched = State::Watch(state_, paths); !watched.ok()) {
+  const Status watched = State::Watch(state_, paths);
+  // The watch that is there goes on, which is enough for the same paths.
+  state_->refused_paths = paths == state_->options->paths ? OkStatus() : watched;
+  if (!state_->refused_paths.ok()) {
     if (done) state_->loop.Post([done = std::move(done), watched]() mutable { done(watched); });
     return;
   }
@@ -128,14 +132,14 @@ void RegistryStore::SetPaths(std::vector<std::string> paths, absl::AnyInvocable<
 
 std::vector<std::string> RegistryStore::problems() const {
   std::vector<std::string> problems = state_->loaded->errors;
+  if (!state_->refused_paths.ok()) {
+    problems.push_back(
+        fmt::format("registry: other paths are configured, and not in force: {}", Message(state_->refused_paths)));
+  }
   if (const Status watch = state_->watcher->health(); !watch.ok()) {
     problems.push_back(fmt::format("registry: changes may go unnoticed until SIGHUP: {}", Message(watch)));
   }
   return problems;
-}
-
-std::vector<std::string> RegistryStore::warnings() const {
-  return state_->loaded->warnings;
 }
 
 uint64_t RegistryStore::failed_loads() const {

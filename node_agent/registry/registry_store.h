@@ -37,13 +37,13 @@ class RegistryStore {
   // line.
   void Reload(absl::AnyInvocable<void(Status)> done = nullptr);
 
-  // From now on the registry is what lies at `paths`; reads it, and `done` as for Reload(). When the new paths cannot
-  // be watched nothing changes, and `done` gets the error.
+  // From now on the registry is what lies at `paths`; reads it, and `done` as for Reload(). When other paths cannot be
+  // watched nothing changes, and `done` gets the error.
   void SetPaths(std::vector<std::string> paths, absl::AnyInvocable<void(Status)> done = nullptr);
 
-  // What is wrong now, for `lanyard health`: broken files, and a watch that could not be set. Empty: all is well.
+  // What is wrong now, for `lanyard health`: broken files, and a watch that could not be set, on these paths or on
+  // those that SetPaths() was given last. Empty: all is well.
   std::vector<std::string> problems() const;
-  std::vector<std::string> warnings() const;
   // Number of loads that found an error since start-up, for a metric.
   uint64_t failed_loads() const;
   // When the files were last read without an error.

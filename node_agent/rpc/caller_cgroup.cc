@@ -7,14 +7,14 @@
 #include <cctype>
 #include <cstring>
 
+#include "node_agent/base/cgroups.h"
 #include "node_agent/base/file.h"
 #include "node_agent/base/log.h"
 
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxCgroups = size_t{64} * 1024;  // 15 hierarchies of PATH_MAX
-constexpr int kMostPlainLevels = 4;                // "/kubepods/burstable/pod…/…" has four
+constexpr int kMostPlainLevels = 4;  // "/kubepods/burstable/pod…/…" has four
 constexpr size_t kContainerIdDigits = 64;
 
 bool IsSlice(std::string_view name) {
@@ -61,10 +61,6 @@ size_t OwnLength(std::string_view path) {
   return plain == 0 ? 0 : path.size();
 }
 
-bool IsWithin(std::string_view path, std::string_view directory) {
-  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 bool CouldWrite(const struct statx& directory, const PeerProcess& peer) {
   // Its supplementary groups are not known, and need not be: cgroup directories that a group may write are rare.
   return directory.stx_uid == peer.uid || (directory.stx_mode & (S_IWGRP | S_IWOTH)) != 0;
@@ -78,9 +74,8 @@ int Preference(const CgroupMembership& cgroup) {
 }
 
 // In the order in which they count, from the roots of their hierarchies where `mounts` (may be null) tells these.
-Result<std::vector<CgroupMembership>> ReadCgroups(const std::string& path, const MountTable* mounts) {
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, kMaxCgroups));
-  ASSIGN_OR_RETURN(std::vector<CgroupMembership> cgroups, ParseCgroups(text));
+Result<std::vector<CgroupMembership>> ReadInOrder(const std::string& path, const MountTable* mounts) {
+  ASSIGN_OR_RETURN(std::vector<CgroupMembership> cgroups, ReadCgroups(path));
   for (CgroupMembership& cgroup : cgroups) {
     if (mounts != nullptr) cgroup = mounts->cgroup_tree.FromRoot(std::move(cgroup));
   }
@@ -97,13 +92,13 @@ std::optional<std::string_view> OwnCgroup(std::string_view path, std::string_vie
     const size_t more = OwnLength(path.substr(length));
     if (more == 0) return std::nullopt;
     length += more;
-    if (!IsWithin(agent, path.substr(0, length))) return path.substr(0, length);
+    if (!IsCgroupWithin(agent, path.substr(0, length))) return path.substr(0, length);
   }
 }
 
 CallerCgroups::CallerCgroups(OwnMounts& mounts) : mounts_(mounts) {
   const std::shared_ptr<const MountTable> table = mounts_.Current().value_or(nullptr);
-  Result<std::vector<CgroupMembership>> own = ReadCgroups("/proc/self/cgroup", table.get());
+  Result<std::vector<CgroupMembership>> own = ReadInOrder(kOwnCgroups, table.get());
   if (!own.ok()) LANYARD_LOG_WARN("read the node agent's own cgroups: {}", Message(own.status()));
   if (own.ok()) agent_ = *std::move(own);
 }
@@ -114,13 +109,13 @@ AccountName AccountOfUid(uid_t uid) {
 
 AccountName CallerCgroups::AccountOf(const PeerProcess& peer) {
   const std::shared_ptr<const MountTable> mounts = mounts_.Current().value_or(nullptr);
-  const Result<std::vector<CgroupMembership>> cgroups = ReadCgroups(peer.process->ProcPath("cgroup"), mounts.get());
+  const Result<std::vector<CgroupMembership>> cgroups = ReadInOrder(peer.process->ProcPath("cgroup"), mounts.get());
   // What was read may be another process's, of the same pid.
   if (!cgroups.ok() || !peer.process->StillRunning()) return AccountOfUid(peer.uid);
   for (const CgroupMembership& cgroup : *cgroups) {
     auto part = OwnCgroup(cgroup.path, AgentPath(cgroup));
     if (part && peer.uid != 0) part = MadeByOthers(cgroup, *part, peer, mounts.get());
-    if (!part || IsWithin(AgentPath(cgroup), *part)) continue;
+    if (!part || IsCgroupWithin(AgentPath(cgroup), *part)) continue;
     return {fmt::format("cgroup {}", *part),
             fmt::format("the other cgroups below {}", ParentDirectory(std::string(*part)))};
   }

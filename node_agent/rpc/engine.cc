@@ -27,10 +27,6 @@ constexpr int kBeginsPerRound = 4;        // one or two milliseconds
 constexpr size_t kBegunAtOnce = 4;
 constexpr auto kTrimDelay = std::chrono::seconds(1);
 
-Status ShuttingDown() {
-  return Error(StatusCode::kUnavailable, "agent is shutting down");
-}
-
 // What the polling thread hands to the loop: events in order, with one Post for as many as have gathered.
 struct Inbox {
   struct Event {

@@ -24,6 +24,11 @@
 
 namespace lanyard {
 
+// What calls are told once nobody is left to answer them.
+inline Status ShuttingDown() {
+  return Error(StatusCode::kUnavailable, "agent is shutting down");
+}
+
 // One socket, as the engine sees it.
 class RpcDoor {
  public:

@@ -175,7 +175,8 @@ class UvListener : public Listener {
   }
 
   void Admit(Waiting next) {
-    if (HasHungUp(next.fd.get())) return void(++stats_.refused_peer);
+    // That a process has exited is told once, and may have been while this was in line.
+    if (HasHungUp(next.fd.get()) || !next.peer.process->StillRunning()) return void(++stats_.refused_peer);
     const std::string& who = next.account->name.own;
     UniqueFd fd = std::move(next.fd);
     Result<uint64_t> cookie = SocketCookie(fd.get());
@@ -210,6 +211,7 @@ class UvListener : public Listener {
     const auto full = [&] { return table_.size() + waiting_.size() >= options_.max_connections; };
     if ((full() || !accounts_.HasRoomForConnection(account)) && clock_.MonoNow() >= next_forced_sweep_) {
       next_forced_sweep_ = clock_.MonoNow() + kForcedSweepEvery;
+      sweep_from_ = 0;
       SweepSome(table_.size());
     }
     if (full()) {
@@ -280,6 +282,7 @@ class UvListener : public Listener {
 
   void Full(std::string_view why, std::string_view who, std::string_view key) {
     ++stats_.refused_full;
+    stats_.last_full = clock_.MonoNow();
     Refused(who, key, why);
   }
 

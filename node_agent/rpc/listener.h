@@ -19,6 +19,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "node_agent/base/clock.h"
@@ -59,6 +60,7 @@ struct ListenerStats {
   uint64_t ended_exit = 0;     // ended with the process that made them
   uint64_t ended_silent = 0;   // ended because no call came
   uint64_t ended_limit = 0;    // ended because their accounts are shut out
+  std::optional<MonoTime> last_full{};
 };
 
 class Listener {

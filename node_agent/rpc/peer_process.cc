@@ -63,14 +63,17 @@ Status CheckPeerCredentials(pid_t pid, uid_t uid, uid_t overflow_uid) {
 }
 
 bool KernelGivesPeerPidfds() {
-  int pair[2] = {-1, -1};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return false;
-  const UniqueFd one(pair[0]), other(pair[1]);
-  int raw = -1;
-  socklen_t size = sizeof(raw);
-  if (getsockopt(one.get(), SOL_SOCKET, kSoPeerPidfd, &raw, &size) != 0) return false;
-  UniqueFd{raw}.reset();
-  return true;
+  static const bool gives = [] {
+    int pair[2] = {-1, -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return false;
+    const UniqueFd one(pair[0]), other(pair[1]);
+    int raw = -1;
+    socklen_t size = sizeof(raw);
+    if (getsockopt(one.get(), SOL_SOCKET, kSoPeerPidfd, &raw, &size) != 0) return false;
+    UniqueFd{raw}.reset();
+    return true;
+  }();
+  return gives;
 }
 
 Result<uint64_t> SocketCookie(int fd) {

@@ -30,7 +30,8 @@ uid_t OverflowUid();
 // PermissionDenied for peers of whom nothing can be known: pid 0, the overflow uid.
 Status CheckPeerCredentials(pid_t pid, uid_t uid, uid_t overflow_uid);
 
-// Whether this kernel hands out the pidfd of a socket's peer (SO_PEERPIDFD); asked with a socket pair of our own.
+// Whether this kernel hands out the pidfd of a socket's peer (SO_PEERPIDFD); asked once, with a socket pair of our own:
+// for the first time while there are descriptors left.
 bool KernelGivesPeerPidfds();
 
 // The kernel's 64-bit number of a socket, never used twice until reboot.
@@ -47,9 +48,6 @@ class PeerProcesses {
   // PermissionDenied: refused as above. NotFound: the peer has exited already. `uid` is set whenever the kernel told
   // it.
   Result<PeerProcess> Identify(int connection, uid_t& uid);
-
-  // Processes known now, including those without a connection that have not been forgotten yet.
-  size_t size() const { return known_.size(); }
 
  private:
   Result<std::shared_ptr<const ProcessRef>> Share(pid_t pid, UniqueFd pidfd, PidfdSource source);

@@ -5,10 +5,6 @@
 namespace lanyard {
 namespace {
 
-Status ShuttingDown() {
-  return Error(StatusCode::kUnavailable, "agent is shutting down");
-}
-
 class SocketServer : public RpcServer, private RpcDoor {
  public:
   SocketServer(EventLoop& loop, Clock& clock, RpcEngine& engine, const CallerLimits& limits, Methods methods)

@@ -179,6 +179,20 @@ TEST_F(AdminServiceTest, TheCaIsNotRotatedWhenTheAskerCannotBePutOnRecord) {
   EXPECT_EQ(ca_->Show().front().id, before);
 }
 
+TEST_F(AdminServiceTest, TheCaIsNotRotatedWhenTheDiskOfTheRecordDoesNotAnswer) {
+  const auto before = ca_->Show().front().id;
+  audit_.silent = true;
+  FakeCall call("/lanyard.admin.v1.Admin/RotateCa");
+  const auto handler = methods_.at("/lanyard.admin.v1.Admin/RotateCa")(call);
+  handler->OnMessage(SerializeShared(admin::v1::RotateCaRequest()));
+  clock_.Advance(kDiskPatience);
+  ASSERT_TRUE(call.status);
+  EXPECT_EQ(call.status->code(), StatusCode::kUnavailable);
+  audit_.AnswerAll();
+  EXPECT_TRUE(RunUntilIdle(loop_));
+  EXPECT_EQ(ca_->Show().front().id, before) << "nor later, when nobody waits for it";
+}
+
 TEST_F(AdminServiceTest, HealthIsAnsweredAlsoWhenNothingCanBePutOnRecord) {
   audit_.broken_in_reserve = audit_.broken = Error(StatusCode::kUnavailable, "the disk is gone");
   EXPECT_EQ(Ask("GetHealth", admin::v1::GetHealthRequest())->messages.size(), 1u);
@@ -211,6 +225,20 @@ TEST_F(AdminServiceTest, SetsTheLogLevelAtRunTimeAndTellsWhatItWas) {
   request.set_level("loud");
   EXPECT_EQ(Ask("SetLogLevel", request)->status->code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(LogEnabled(LogLevel::kDebug));
+  SetLogLevel(LogLevel::kInfo);
+}
+
+TEST_F(AdminServiceTest, TheLogSaysWhoChangedItsLevelAlsoWhenThatIsToSayLess) {
+  SetLogLevel(LogLevel::kInfo);
+  testing::internal::CaptureStderr();
+  admin::v1::SetLogLevelRequest request;
+  for (const char* level : {"error", "warn"}) {
+    request.set_level(level);
+    Ask("SetLogLevel", request);
+  }
+  const std::string logged = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(logged, testing::HasSubstr("log level is error now"));
+  EXPECT_THAT(logged, testing::HasSubstr("log level is warn now"));
   SetLogLevel(LogLevel::kInfo);
 }
 

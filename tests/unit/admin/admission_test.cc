@@ -81,6 +81,17 @@ TEST(AdminAdmissionTest, AdmitsAMemberOfTheGroupByASupplementaryGroup) {
   EXPECT_FALSE(AdminAdmission{.group = 47}.Check(child.Peer(12345, 12345)).ok()) << "471 and 4711 only begin with 47";
 }
 
+TEST(AdminAdmissionTest, TheGroupsOfWhoAProcessHasBecomeAreNotThoseOfWhoConnected) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root to set groups";
+  const Child child([] {
+    const gid_t group = 4711;
+    return setgroups(1, &group) == 0 && setresgid(12345, 12345, 12345) == 0 && setresuid(12345, 12345, 12345) == 0;
+  });
+  ASSERT_TRUE(child.prepared());
+  EXPECT_EQ(AdminAdmission{.group = 4711}.Check(child.Peer(12346, 12345)).code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(AdminAdmission{.group = 4711}.Check(child.Peer(12345, 12346)).code(), StatusCode::kPermissionDenied);
+}
+
 TEST(AdminAdmissionTest, RefusesRootOfAnotherUserNamespace) {
   const Child child([] { return unshare(CLONE_NEWUSER) == 0; });
   if (!child.prepared()) GTEST_SKIP() << "needs user namespaces";

@@ -22,11 +22,13 @@ using namespace std::chrono_literals;
 
 class AgentEndpointsTest : public testing::Test {
  protected:
-  void Serve(EndpointOptions options) {
-    auto endpoints = AgentEndpoints::Start(
+  std::unique_ptr<AgentEndpoints> Start(const EndpointOptions& options) {
+    return AgentEndpoints::Start(
         loop_, options, [] { return std::string("lanyard_ready 1\n"); }, [this] { return readiness_; });
-    ASSERT_TRUE(endpoints.ok()) << endpoints.status();
-    endpoints_ = *std::move(endpoints);
+  }
+  void Serve(const EndpointOptions& options) {
+    endpoints_ = Start(options);
+    ASSERT_TRUE(endpoints_->problem().ok()) << endpoints_->problem();
   }
   std::string Get(const HttpServer& server, std::string_view path) {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -80,11 +82,14 @@ TEST_F(AgentEndpointsTest, SaysInJsonWhichPartIsNotReady) {
       "audit": {"ok": false, "text": "disk \"full\"", "age_seconds": 7}}})"));
 }
 
-TEST_F(AgentEndpointsTest, NamesTheSettingWhosePortIsTaken) {
+TEST_F(AgentEndpointsTest, APortThatIsTakenIsNamedWithItsSettingAndTakesNothingElseAway) {
   Serve({.health = any_});
-  const Status status =
-      AgentEndpoints::Start(loop_, {.metrics = endpoints_->health()->address()}, nullptr, nullptr).status();
-  EXPECT_THAT(std::string(Message(status)), StartsWith("endpoints.metrics: listen on 127.0.0.1:"));
+  const HttpAddress taken = endpoints_->health()->address();
+  const auto second = Start({.metrics = taken, .health = any_});
+  EXPECT_THAT(std::string(Message(second->problem())), StartsWith("endpoints.metrics: listen on 127.0.0.1:"));
+  EXPECT_EQ(second->metrics(), nullptr);
+  ASSERT_NE(second->health(), nullptr);
+  EXPECT_THAT(Get(*second->health(), "/live"), StartsWith("HTTP/1.1 200"));
 }
 
 class ReadinessTest : public testing::Test {

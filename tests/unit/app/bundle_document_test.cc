@@ -96,6 +96,13 @@ TEST_F(BundleDocumentTest, IsShownAlsoWhereTheNumberCannotBeKept) {
   EXPECT_GT(SequenceOf(WithRoots(2)), first);
 }
 
+TEST_F(BundleDocumentTest, ANumberThatCouldNotBeKeptIsNotFollowedByALowerOne) {
+  SequenceOf(WithRoots(1));
+  dir_.MakeDir("bundle.sequence.tmp");  // in the way of writing
+  const uint64_t lost = SequenceOf(WithRoots(2));
+  EXPECT_GT(SequenceOf(WithRoots(1)), lost);
+}
+
 TEST_F(BundleDocumentTest, OfChangesInARowTheNewestIsShown) {
   document_->Show(WithRoots(1));
   document_->Show(WithRoots(2));

@@ -211,5 +211,15 @@ TEST(CliTest, CaInitMakesTheAuthorityOnceAndShowReadsItOffline) {
   }
 }
 
+TEST(CliTest, CaInitBelievesOnlyAConfigurationThatOthersCannotWrite) {
+  TempDir dir;
+  const std::string config =
+      dir.Write("lanyard.yaml", "trust_domain: example.org\ndata_dir: " + (dir.Path("data")) + "\n", 0666);
+  const Ran refused = Lanyard({"ca", "init", "--config", config});
+  EXPECT_EQ(refused.code, kExitFailed);
+  EXPECT_THAT(refused.err, HasSubstr("can be changed by other users"));
+  EXPECT_NE(access(dir.Path("data").c_str(), F_OK), 0);
+}
+
 }  // namespace
 }  // namespace lanyard

@@ -177,6 +177,11 @@ TEST(ConfigTest, ModesAreQuotedOctal) {
   EXPECT_THAT(ErrorsOfRest("workload_socket: {mode: \"4777\"}\n"), ElementsAre(At("2:19", "special bits")));
 }
 
+TEST(ConfigTest, APathHasNoSlashAndNoDotAtItsEnd) {
+  for (const char* path : {"/srv/x", "/srv/x/", "/srv/x//", "/srv/x/.", "/srv/./x/./"})
+    EXPECT_EQ(ParseRest(fmt::format("data_dir: {}\n", path)).value().data_dir, "/srv/x") << path;
+}
+
 TEST(ConfigTest, RefusesSocketPathsThatDoNotFit) {
   const std::string fits = "/" + std::string(106, 'x');
   EXPECT_THAT(ErrorsOfRest("workload_socket: {path: " + fits + "y}\n"), ElementsAre(At("2:19", "108 bytes")));

@@ -15,6 +15,9 @@ using std::chrono::system_clock;
 TEST(TextOutputTest, WhatComesFromElsewhereCannotMoveTheCursor) {
   EXPECT_EQ(Printable("a\x1b[2J\nb\x7f"), "a\\x1b[2J\\x0ab\\x7f");
   EXPECT_EQ(Printable("für"), "für");
+  EXPECT_EQ(Printable("a\xc2\x9b"
+                      "2J\xc2\x80\xc2\x9f\xc2\xa0\xc2"),
+            "a\\xc2\\x9b2J\\xc2\\x80\\xc2\\x9f\xc2\xa0\xc2");
 }
 
 TEST(TextOutputTest, WritesTimesInUtc) {

@@ -115,6 +115,32 @@ TEST_F(DirWatcherTest, NoticesADirectoryThatIsReplacedByRename) {
   EXPECT_TRUE(TellsOnce());
 }
 
+TEST_F(DirWatcherTest, NoticesThatADirectoryFarAboveIsReplacedByRename) {
+  dir_.MakeDir("x/y/d");
+  dir_.MakeDir("other/y/d");
+  Watch({dir_.Path("x/y/d")});
+  fs::rename(dir_.Path("x"), dir_.Path("old"));
+  fs::rename(dir_.Path("other"), dir_.Path("x"));
+  EXPECT_TRUE(TellsOnce());
+  dir_.Write("old/y/d/a", "1");
+  EXPECT_TRUE(TellsNothing());
+  dir_.Write("x/y/d/a", "1");
+  EXPECT_TRUE(TellsOnce());
+}
+
+TEST_F(DirWatcherTest, NoticesThatADirectoryFarAboveTheTargetOfALinkIsReplacedByRename) {
+  dir_.MakeDir("x/y");
+  dir_.MakeDir("other/y");
+  dir_.MakeDir("d");
+  dir_.Write("x/y/real", "1");
+  dir_.Write("other/y/real", "2");
+  dir_.Link("../x/y/real", "d/link");
+  Watch({dir_.Path("d")});
+  fs::rename(dir_.Path("x"), dir_.Path("old"));
+  fs::rename(dir_.Path("other"), dir_.Path("x"));
+  EXPECT_TRUE(TellsOnce());
+}
+
 TEST_F(DirWatcherTest, WaitsForAPathWhoseParentsAreNotThereYet) {
   Watch({dir_.Path("x/y/d")});
   dir_.MakeDir("x");

@@ -42,6 +42,19 @@ TEST_F(LogTest, LetsNoCallerForgeALineOrAnEscapeSequence) {
   EXPECT_THAT(text, HasSubstr("a\\x0a2026-01-01 info all is well\\x0d\\x1b[2J\\x00\\x7f"));
 }
 
+TEST_F(LogTest, CutsATextThatIsSoLongThatTheJournalWouldBreakItsLine) {
+  std::string hostile = "executable //";  // so that the cut comes in the middle of a character
+  while (hostile.size() < 100'000) hostile += "ü\x01";
+  for (const LogFormat format : {LogFormat::kText, LogFormat::kJson}) {
+    const std::string text = Logged(LogLevel::kInfo, format, [&] { LANYARD_LOG_INFO("{}", hostile); });
+    EXPECT_LT(text.size(), 48u * 1024);
+    EXPECT_THAT(text, HasSubstr("executable //ü"));
+    EXPECT_THAT(text, HasSubstr(" …"));
+    EXPECT_THAT(text, Not(HasSubstr("\xef\xbf\xbd"))) << "half a character";
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
+  }
+}
+
 TEST_F(LogTest, WritesJsonThatReadsBackWhateverTheText) {
   const std::string hostile = "quote \" brace } newline \n percent %v nul \0 broken \xff\xfe end"s;
   const std::string text = Logged(LogLevel::kInfo, LogFormat::kJson, [&] { LANYARD_LOG_ERROR("{}", hostile); });

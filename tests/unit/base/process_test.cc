@@ -57,37 +57,6 @@ class Child {
   bool reaped_ = false;
 };
 
-// With the numbers 3 to 52 as the fields after the name: field 22 is 22.
-std::string Stat(std::string_view comm) {
-  std::string text = fmt::format("4121 ({}) R", comm);
-  for (int field = 4; field <= 52; ++field) text += fmt::format(" {}", field);
-  return text + "\n";
-}
-
-TEST(ParseStartTimeTest, ReadsField22) {
-  EXPECT_EQ(ParseStartTime(Stat("cat")).value(), 22u);
-}
-
-// A process names itself: prctl(PR_SET_NAME).
-TEST(ParseStartTimeTest, IsNotFooledByTheNameOfTheProcess) {
-  for (const char* comm :
-       {"", ")", "(", "a b", "a) R 1 (b", ") R 1 1 1 1 1", "))))", "a\nb", "a)\n1 (b) S", " ", "\xff\xfe"}) {
-    EXPECT_EQ(ParseStartTime(Stat(comm)).value(), 22u) << comm;
-  }
-}
-
-TEST(ParseStartTimeTest, RefusesWhatIsNotAProcessStatus) {
-  for (const char* text :
-       {"", "1", "1 (a", "1 (a)", "1 (a) R 1 2 3", "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21",
-        "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 x 23",
-        "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 99999999999999999999999 23",
-        "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 -22 23",
-        "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22x 23",
-        "1 (a) R 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22\n23 24"}) {
-    EXPECT_FALSE(ParseStartTime(text).ok()) << text;
-  }
-}
-
 TEST(ProcessRefTest, KnowsAProcessWithAHostileName) {
   Child child("a) R 1 (b");
   auto process = ProcessRef::Open(child.pid());

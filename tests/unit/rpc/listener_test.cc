@@ -1,6 +1,8 @@
 #include "node_agent/rpc/listener.h"
 
+#include <signal.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <cstdio>
 
@@ -101,6 +103,34 @@ TEST_F(ListenerTest, EndsAConnectionWithTheProcessThatMadeItAlthoughAChildHoldsI
   pclose(child);
 }
 
+TEST_F(ListenerTest, EndsAlsoTheConnectionsThatAreInLineWhenTheProcessThatMadeThemExits) {
+  constexpr size_t kMany = 64;  // more than come out of the line before the exit is told
+  Listen({.max_connections = 100});
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path().c_str(), path().size() + 1);
+  std::vector<UniqueFd> clients(kMany);
+  for (UniqueFd& client : clients) client.reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const pid_t maker = fork();
+  if (maker == 0) {
+    for (const UniqueFd& client : clients) {
+      if (connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) _exit(1);
+    }
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(maker, &status, WUNTRACED), maker);
+  ASSERT_TRUE(WIFSTOPPED(status));
+  loop_.RunOnce(0);
+  kill(maker, SIGKILL);
+  waitpid(maker, nullptr, 0);
+  EXPECT_GT(given_.size(), 0u);
+  EXPECT_LE(given_.size(), kMany / 2);
+  for (int i = 0; i < 5; ++i) Turn();
+  for (const UniqueFd& client : clients) EXPECT_TRUE(Ended(client.get()));
+}
+
 TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAUid) {
   accounts_.SetLimits({.connections = 3});
   Listen({.max_connections = 100});
@@ -173,6 +203,24 @@ TEST_F(ListenerTest, ClosesAtOnceWhatIsAboveTheLimitOfAll) {
   Turn();
   EXPECT_EQ(listener_->stats().open, 2u);
   EXPECT_TRUE(Ended(clients[2].get()));
+}
+
+TEST_F(ListenerTest, AtTheLimitOfAllItLooksForConnectionsThatHaveGoneInTheWholeTable) {
+  constexpr size_t kMost = 40;
+  Listen({.max_connections = kMost});
+  std::vector<UniqueFd> clients;
+  const auto connect_one = [&] {
+    clients.push_back(ConnectTo(path()));
+    Turn();
+    return !Ended(clients.back().get());
+  };
+  for (size_t i = 0; i < kMost; ++i) ASSERT_TRUE(connect_one());
+  clock_.Advance(std::chrono::milliseconds(100));
+  EXPECT_FALSE(connect_one()) << "nothing has gone, in the whole table";
+  EXPECT_FALSE(connect_one()) << "a few were looked at, from the first on";
+  given_.erase(given_.begin());
+  clock_.Advance(std::chrono::milliseconds(100));
+  EXPECT_TRUE(connect_one());
 }
 
 TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {

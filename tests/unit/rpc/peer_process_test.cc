@@ -1,6 +1,7 @@
 #include "node_agent/rpc/peer_process.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/unit/rpc/fixture.h"
@@ -57,6 +58,20 @@ TEST_F(PeerProcessTest, RefusesAPeerThatHasExitedAndWasReaped) {
   ASSERT_EQ(std::system((std::string(LANYARD_RAW_CLIENT) + " exit " + path()).c_str()), 0);
   UniqueFd accepted = Accept();
   EXPECT_EQ(processes_.Identify(accepted.get(), uid_).status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(PeerProcessTest, WhatTheKernelGivesDoesNotDependOnFreeDescriptors) {
+  const bool gives = KernelGivesPeerPidfds();
+  EXPECT_EQ(gives, ExpectedSource() == PidfdSource::kPeer);
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const int lowest_free = dup(0);
+  close(lowest_free);
+  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const bool still_gives = KernelGivesPeerPidfds();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(still_gives, gives);
 }
 
 TEST_F(PeerProcessTest, RefusesPeersWithoutANumberHere) {

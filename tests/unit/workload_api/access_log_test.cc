@@ -46,6 +46,21 @@ TEST_F(AccessLogTest, WritesTheFirstOfEqualDenialsAndCountsTheOthersOnceAMinute)
   EXPECT_EQ(access_.denials(), 5u);
 }
 
+TEST_F(AccessLogTest, OnlyTheFirstRecordSaysWhatWasFound) {
+  for (int i = 0; i < 2; ++i) {
+    AuditRecord record{.kind = AuditKind::kFetch,
+                       .caller = AuditCaller{.pid = 7, .uid = 1000, .selectors = {"unix:uid:1000"}}};
+    access_.Deny(std::move(record), Error(StatusCode::kPermissionDenied, "no entry"), "unix:uid:1000",
+                 [] { return std::vector<std::string>{"spiffe://example.org/a"}; });
+  }
+  clock_.Advance(seconds(60));
+  ASSERT_EQ(audit_.records.size(), 2u);
+  EXPECT_EQ(audit_.records[0].caller->selectors.size(), 1u);
+  EXPECT_EQ(audit_.records[0].nearly.size(), 1u);
+  EXPECT_TRUE(audit_.records[1].caller->selectors.empty());
+  EXPECT_TRUE(audit_.records[1].nearly.empty());
+}
+
 TEST_F(AccessLogTest, TellsDenialsOfTwoContainersOfOneUidApart) {
   Deny(1000, "process:cgroup:/a");
   Deny(1000, "process:cgroup:/b");

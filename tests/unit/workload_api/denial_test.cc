@@ -88,6 +88,29 @@ TEST_F(DenialTest, WhatIsRememberedHasNoValueOfAVariableAndIsForgottenWithoutAno
   EXPECT_EQ(memory.size(), 0u);
 }
 
+TEST_F(DenialTest, WhatIsLoggedOfADeniedCallerIsBoundedHoweverMuchIsFoundAboutIt) {
+  for (char c = 'a'; c < 'k'; ++c) more_selectors_.push_back("unix:path:/" + std::string(4000, c));
+  testing::internal::CaptureStderr();
+  Ask();
+  const std::string logged = testing::internal::GetCapturedStderr();
+  const size_t begin = logged.find("; found ");
+  ASSERT_NE(begin, std::string::npos) << logged;
+  EXPECT_LT(logged.find('\n', begin) - begin, 4200u);
+  EXPECT_NE(logged.find(" …\n", begin), std::string::npos);
+}
+
+TEST_F(DenialTest, AProcessAboutWhichTooMuchIsFoundIsNotRemembered) {
+  DenialMemory memory(clock_);
+  const ProcessRef process(1, UniqueFd(), 1, PidfdSource::kOpen);
+  const auto narrow = std::make_shared<const Findings>();
+  auto large = std::make_shared<Findings>();
+  for (char c = 'a'; c < 'f'; ++c) large->selectors.push_back({"unix", "path:/" + std::string(4000, c)});
+  memory.Keep(process, narrow, narrow, registry_->registry());
+  memory.Keep(process, narrow, large, registry_->registry());
+  EXPECT_EQ(memory.Find(process, *narrow, registry_->registry()), nullptr);
+  EXPECT_EQ(memory.size(), 0u);
+}
+
 TEST_F(DenialTest, ManyProcessesCannotMakeItGrow) {
   DenialMemory memory(clock_);
   const auto findings = std::make_shared<const Findings>();

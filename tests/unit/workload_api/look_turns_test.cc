@@ -77,6 +77,17 @@ TEST_F(LookTurnsTest, WhoLeavesTheLineIsNotCalled) {
   EXPECT_EQ(turns_.waiting(), 0u);
 }
 
+TEST_F(LookTurnsTest, AnOwnerWhoseLastOneLeavesIsForgottenWhetherItHadBegunOrNot) {
+  One& begun = Add(1);
+  Go();
+  One& waiting = Add(2);
+  EXPECT_EQ(turns_.owners(), 2u);
+  begun.turn.reset();
+  waiting.turn.reset();
+  Go();
+  EXPECT_EQ(turns_.owners(), 0u);
+}
+
 TEST_F(LookTurnsTest, ALookThatIsOverAtOnceMakesRoomAtOnce) {
   int begun = 0;
   std::vector<std::unique_ptr<LookTurns::Turn>> turns(1000);

@@ -120,6 +120,7 @@ TEST_F(ReattestationTest, AStreamKeepsItsSetWithoutRenewalWhileNobodyCanFindOut)
   EXPECT_EQ(stats().withheld, 1u);
   EXPECT_GE(stats().undetermined, 2u) << "asked again and again";
   EXPECT_EQ(Denials(), 1u) << "put on record once";
+  EXPECT_EQ(access_.denials(), 0u) << "nothing was refused that it had not";
 
   attestor_broken_ = OkStatus();
   Pass(seconds(7));

@@ -148,6 +148,23 @@ TEST_F(WorkloadServiceTest, AnIdentityThatTheRegistryTakesAwayWhileItIsPutOnReco
   EXPECT_EQ(stream->call.status.value_or(OkStatus()).code(), StatusCode::kPermissionDenied);
 }
 
+TEST_F(WorkloadServiceTest, TheFirstMessageDoesNotLeaveOutAnIdentityThatExpiresWhileItIsPutOnRecord) {
+  SetRegistry(R"(entries:
+  - {spiffe_id: "spiffe://example.org/short", selectors: ["unix:uid:1000"], x509_ttl: 20s}
+  - {spiffe_id: "spiffe://example.org/long", selectors: ["unix:uid:1000"], x509_ttl: 60s}
+)");
+  audit_.silent = true;
+  auto stream = Open("FetchX509SVID");
+  RunUntilIdle(loop_);
+  ASSERT_EQ(audit_.Of(AuditKind::kFetch).size(), 2u);
+  clock_.JumpWall(seconds(30));
+  audit_.AnswerAll();
+  RunUntilIdle(loop_);
+  EXPECT_TRUE(stream->call.messages.empty());
+  ASSERT_EQ(stream->call.status.value_or(OkStatus()).code(), StatusCode::kUnavailable);
+  EXPECT_NE(Message(*stream->call.status).find("the health of the source"), std::string_view::npos);
+}
+
 TEST_F(WorkloadServiceTest, WhatIsNotHandedOutSinceItsRecordComesTooLateIsReleasedOnRecord) {
   audit_.silent = true;
   auto stream = Open("FetchX509SVID");
