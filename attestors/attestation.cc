@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "node_agent/base/utf8.h"
+
 namespace lanyard {
 
 class AttestorSet::Run : public std::enable_shared_from_this<Run> {
@@ -97,12 +99,15 @@ class AttestorSet::Run : public std::enable_shared_from_this<Run> {
         answer = Error(StatusCode::kInternal, "attestor {} gave a selector of type {}", type, foreign->type);
     }
     if (!answer.ok()) {
-      into.gaps.push_back({type, answer.status()});
+      into.gaps.push_back({type, InUtf8(answer.status())});
       return;
     }
     std::move(answer->selectors.begin(), answer->selectors.end(), std::back_inserter(into.selectors));
-    std::move(answer->gaps.begin(), answer->gaps.end(), std::back_inserter(into.gaps));
+    for (Gap& gap : answer->gaps) into.gaps.push_back({std::move(gap.prefix), InUtf8(gap.why)});
   }
+
+  // A reason names files and cgroups, which may be called by any bytes; who shows it (protobuf, JSON) takes UTF-8 only.
+  static Status InUtf8(const Status& why) { return Error(why.code(), "{}", ToUtf8(Message(why))); }
 
   // With this the rest is not waited for.
   bool IsEnough() {
@@ -227,13 +232,6 @@ std::vector<std::pair<std::string_view, Status>> AttestorSet::problems() const {
     if (Status health = attestor->health(); !health.ok()) problems.emplace_back(attestor->type(), std::move(health));
   }
   return problems;
-}
-
-std::vector<std::string_view> AttestorSet::types() const {
-  std::vector<std::string_view> types;
-  types.reserve(attestors_.size());
-  for (const auto& attestor : attestors_) types.push_back(attestor->type());
-  return types;
 }
 
 }  // namespace lanyard

@@ -86,8 +86,6 @@ class AttestorSet {
   [[nodiscard]] std::unique_ptr<Attestation> Attest(const PeerProcess& peer, Deadline deadline, Done done,
                                                     AttestationScope scope = {});
 
-  // In the order given; for health and `config check`.
-  std::vector<std::string_view> types() const;
   const std::vector<AttestorStats>& stats() const { return stats_; }
   // Of those whose health is not OK: type and reason.
   std::vector<std::pair<std::string_view, Status>> problems() const;

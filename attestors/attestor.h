@@ -23,15 +23,12 @@
 
 namespace lanyard {
 
-// Selectors at or below `prefix` could not be found out: "unix", "unix:sha256", "process:cgroup:cpu:/work".
+// Selectors at or below `prefix` (all of them, or up to one of their colons) could not be found out: "unix",
+// "unix:sha256", "process:cgroup:cpu:/work".
 struct Gap {
   std::string prefix;
   Status why;
 };
-
-// True when `gap` leaves open whether the process has `selector`: the prefix is all of it or ends before one of its
-// colons.
-bool Covers(const Gap& gap, const Selector& selector);
 
 struct Findings {
   std::vector<Selector> selectors;

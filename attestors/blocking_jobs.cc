@@ -9,6 +9,11 @@
 #include <unordered_map>
 
 namespace lanyard {
+namespace {
+
+constexpr BlockingJobs::Owner kFirstContainer = BlockingJobs::Owner{1} << 33;
+
+}  // namespace
 
 struct BlockingJobs::Job {
   Owner owner;
@@ -22,19 +27,31 @@ struct BlockingJobs::State {
     int running = 0;
   };
 
-  State(EventLoop& event_loop, BlockingLimits given) : loop(event_loop), limits(given) {}
+  // What owners of one kind may have together.
+  struct Share {
+    const int limit;
+    int running = 0;
+  };
+
+  State(EventLoop& event_loop, BlockingLimits given)
+      : loop(event_loop), limits(given), of_uids{given.of_uids}, of_containers{given.of_containers} {}
 
   EventLoop& loop;
   const BlockingLimits limits;
   std::unordered_map<Owner, Lane> lanes;
   std::deque<Owner> turns;  // owners with waiting jobs, each once
   int running = 0;
-  int running_of_uids = 0;
+  Share of_uids, of_containers;
 
-  static bool IsUid(Owner owner) { return owner < kUserDatabase; }
+  // Null for who shares with nobody.
+  Share* ShareOf(Owner owner) {
+    if (owner < kUserDatabase) return &of_uids;
+    return owner >= kFirstContainer ? &of_containers : nullptr;
+  }
 
-  bool HasPlace(Owner owner, const Lane& lane) const {
-    return lane.running < limits.per_owner && (!IsUid(owner) || running_of_uids < limits.of_uids);
+  bool HasPlace(Owner owner, const Lane& lane) {
+    const Share* share = ShareOf(owner);
+    return lane.running < limits.per_owner && (share == nullptr || share->running < share->limit);
   }
 
   static void Add(const std::shared_ptr<State>& state, std::shared_ptr<Job> job) {
@@ -56,7 +73,7 @@ struct BlockingJobs::State {
         lane.waiting.pop_front();
         ++lane.running;
         ++state->running;
-        if (IsUid(owner)) ++state->running_of_uids;
+        if (Share* share = state->ShareOf(owner)) ++share->running;
         Start(state, std::move(job));
         looks = state->turns.size() + 2;  // everybody may have another turn
       }
@@ -74,7 +91,7 @@ struct BlockingJobs::State {
 
   static void Finish(const std::shared_ptr<State>& state, Job& job) {
     --state->running;
-    if (IsUid(job.owner)) --state->running_of_uids;
+    if (Share* share = state->ShareOf(job.owner)) --share->running;
     Lane& lane = state->lanes[job.owner];
     --lane.running;
     if (lane.running == 0 && lane.waiting.empty()) state->lanes.erase(job.owner);
@@ -106,13 +123,17 @@ BlockingLimits DefaultBlockingLimits() {
     if (error == std::errc() && *end == '\0' && value > 0) threads = value;
   }
   const int total = std::max(1, threads - 1);
-  return {.total = total, .per_owner = std::min(2, total), .of_uids = (total + 1) / 2};
+  const int of_uids = (total + 1) / 2;
+  return {.total = total,
+          .per_owner = std::min(2, total),
+          .of_uids = of_uids,
+          .of_containers = std::max(1, total - of_uids - 1)};
 }
 
 BlockingJobs::Owner BlockingJobs::OfContainer(std::string_view id) {
   uint32_t digits = 0;
   std::from_chars(id.data(), id.data() + std::min<size_t>(id.size(), 8), digits, 16);
-  return Owner{1} << 33 | digits;
+  return kFirstContainer | digits;
 }
 
 BlockingJobs::BlockingJobs(EventLoop& loop, BlockingLimits limits) : state_(std::make_shared<State>(loop, limits)) {}

@@ -3,8 +3,8 @@
 // A caller's executable may lie on a file system that the caller serves itself and never answers from; a directory
 // service may be away. Such a job sits in its pool thread until the kernel lets go. So there are fewer jobs than
 // threads, each owner (a uid) has few of them, and the owners wait in turn: what hangs stops its owner and nobody else.
-// Since one user may own many uids, all jobs of uids together leave places for those of nobody (the user database,
-// container runtimes, the kubelet).
+// Since one user may own many uids, and one dead file system may be mounted into many containers, all jobs of uids
+// together, and all of containers, leave places for the others (the user database, the kubelet).
 //
 // Lifetime: the loop outlives it; jobs still running when it is destroyed finish unheard. Thread: loop.
 #pragma once
@@ -21,12 +21,14 @@
 namespace lanyard {
 
 struct BlockingLimits {
-  int total;                                      // jobs in the pool at a time; below the pool's size
-  int per_owner;                                  // of these, with one owner
-  int of_uids = std::numeric_limits<int>::max();  // of these, with uids
+  int total;                                            // jobs in the pool at a time; below the pool's size
+  int per_owner;                                        // of these, with one owner
+  int of_uids = std::numeric_limits<int>::max();        // of these, with uids
+  int of_containers = std::numeric_limits<int>::max();  // and with containers
 };
 
-// One less than libuv's pool has threads (UV_THREADPOOL_SIZE, else 4), at most two of one owner, half of uids.
+// One less than libuv's pool has threads (UV_THREADPOOL_SIZE, else 4), at most two of one owner, half of uids, and of
+// containers what leaves one for the others.
 BlockingLimits DefaultBlockingLimits();
 
 class BlockingJobs {

@@ -1,23 +1,18 @@
 #include "attestors/container_finder.h"
 
-#include <fcntl.h>
-#include <linux/nsfs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "attestors/cgroup_trust.h"
+#include "attestors/mount_owner.h"
+#include "node_agent/base/cgroups.h"
 #include "node_agent/base/file.h"
 
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxCgroups = size_t{64} * 1024;
 constexpr size_t kMaxMountInfo = size_t{1024} * 1024;  // containers have dozens of mounts, nodes thousands
 
 // Does what `cgroup` is called count?
@@ -30,21 +25,15 @@ Result<bool> Counts(const CgroupMembership& cgroup, const ContainerName& name, c
   return NamedByRoot(cgroup, std::string_view(cgroup.path).substr(0, name.name_end), mounts);
 }
 
-bool IsWithin(std::string_view path, std::string_view directory) {
-  return path.starts_with(directory) && (path.size() == directory.size() || path[directory.size()] == '/');
-}
-
 // What runs in a container is that container's own affair, names and all, but where the node agent runs in it as well
 // (Kubernetes in Docker): then it is what the node is to others.
 Status CheckNamedOutside(const CgroupMembership& cgroup, const ContainerName& name, const MountTable& mounts) {
   if (name.outer_end == 0) return OkStatus();
-  ASSIGN_OR_RETURN(const ProcDir self, ProcDir::Open(getpid()));
-  ASSIGN_OR_RETURN(const std::string text, self.Read("cgroup", kMaxCgroups));
-  ASSIGN_OR_RETURN(const std::vector<CgroupMembership> own, ParseCgroups(text));
+  ASSIGN_OR_RETURN(const std::vector<CgroupMembership> own, ReadCgroups(kOwnCgroups));
   for (const CgroupMembership& told : own) {
     if (told.controllers != cgroup.controllers) continue;
     const std::string_view outer = std::string_view(cgroup.path).substr(0, name.outer_end);
-    if (IsWithin(mounts.cgroup_tree.FromRoot(told).path, outer)) return OkStatus();
+    if (IsCgroupWithin(mounts.cgroup_tree.FromRoot(told).path, outer)) return OkStatus();
   }
   return Error(StatusCode::kFailedPrecondition,
                "cgroup {} lies within that of another container, which may have named it", cgroup.path);
@@ -92,25 +81,6 @@ class Verdict {
   bool named_ = false;
 };
 
-Result<uint64_t> InodeOf(int fd) {
-  struct stat info {};
-  if (fstat(fd, &info) != 0) return ErrnoStatus(errno, "look at a namespace");
-  return info.st_ino;
-}
-
-// Whoever mounted something in the process's mount namespace needed privilege in the node agent's user namespace.
-Result<bool> OnlyRootMounts(const ProcDir& process, const MountTable& mounts) {
-  ASSIGN_OR_RETURN(const UniqueFd mount_namespace, process.OpenFile("ns/mnt"));
-  const UniqueFd owner(ioctl(mount_namespace.get(), NS_GET_USERNS));
-  if (!owner) {
-    // It belongs to a namespace that is not below ours.
-    if (errno == EPERM) return false;
-    return ErrnoStatus(errno, fmt::format("find the owner of the mount namespace of pid {}", process.pid()));
-  }
-  ASSIGN_OR_RETURN(const uint64_t inode, InodeOf(owner.get()));
-  return inode == mounts.own_user_namespace;
-}
-
 Result<std::vector<Mount>> ReadMounts(const ProcDir& process) {
   ASSIGN_OR_RETURN(const UniqueFd file, process.OpenFile("mountinfo"));
   ASSIGN_OR_RETURN(const std::string text,
@@ -141,7 +111,6 @@ Result<ContainerName> FindInMounts(const Subject& subject, const MountTable& mou
   ASSIGN_OR_RETURN(const uint64_t mount_namespace, ParseNamespaceLink("mnt", link));
   std::vector<Mount> read;
   if (mount_namespace != mounts.own_mount_namespace) {
-    // First the list, then whose it is: a process can go from a namespace of root's to one of its own, not back.
     ASSIGN_OR_RETURN(read, ReadMounts(process));
     ASSIGN_OR_RETURN(const bool only_root, OnlyRootMounts(process, mounts));
     if (!only_root) return ContainerName();

@@ -192,8 +192,9 @@ class ContainerdAttestor::Asking : public Attempt {
   bool Wants(std::string_view kind) const { return subject_->wanted().Has(kType, kind); }
 
   void OnContainer(const Containers::FactsPtr& known) {
-    if (!*known) return FinishLater(OkStatus());
-    const CriContainer& container = **known;
+    const std::optional<CriContainer>& found = *known;
+    if (!found) return FinishLater(OkStatus());
+    const CriContainer& container = *found;
     if (Wants("label")) selectors_.AddLabels("label", container.labels);
     if (Wants("image_id")) selectors_.Add("image_id", container.image);
     if (Wants("env")) {

@@ -3,7 +3,7 @@
 //
 // The runtime is asked only for callers in a container (container_finder.h). That it does not know the container is an
 // answer, without selectors: the CRI does not show what was made in another way (`ctr run`, Docker). Everything else is
-// an error, and so is a container into which the runtime's socket is mounted (runtime_socket.h). Answers are kept for
+// an error, and so is a container into which the runtime's socket is mounted (engine_mounts.h). Answers are kept for
 // five seconds; the environment is asked for only when it is wanted.
 //
 // Thread: loop.

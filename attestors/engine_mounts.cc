@@ -1,26 +1,33 @@
 #include "attestors/engine_mounts.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <system_error>
-#include <utility>
+#include <tuple>
 
 #include "node_agent/base/printable.h"
 
 namespace lanyard {
 namespace {
 
-using FileId = std::pair<dev_t, ino_t>;
+using FileId = std::tuple<uint32_t, uint32_t, uint64_t>;  // major and minor number of the device, and inode
 
-// No value when there is no such file.
+// No value when there is no such file. A server that is away is not asked for what the kernel knows.
 Result<std::optional<FileId>> Identify(const std::string& path) {
-  struct stat info {};
-  if (stat(path.c_str(), &info) == 0) return std::optional(FileId(info.st_dev, info.st_ino));
-  if (errno == ENOENT || errno == ENOTDIR) return std::optional<FileId>();
-  return Error(StatusCode::kUnavailable, "look at {}: {}", Printable(path), std::generic_category().message(errno));
+  struct statx info {};
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &info) != 0) {
+    if (errno == ENOENT || errno == ENOTDIR) return std::optional<FileId>();
+    return Error(StatusCode::kUnavailable, "look at {}: {}", Printable(path), std::generic_category().message(errno));
+  }
+  if ((info.stx_mask & STATX_INO) == 0)
+    return Error(StatusCode::kUnavailable, "look at {}: its file system does not tell which file it is",
+                 Printable(path));
+  return std::optional(FileId(info.stx_dev_major, info.stx_dev_minor, info.stx_ino));
 }
 
 // The socket and the directories above it, those that are there.

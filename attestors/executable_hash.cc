@@ -92,7 +92,8 @@ struct ExecutableHasher::State : std::enable_shared_from_this<State> {
     flight.job.reset();
     std::list<Waiter*> answered;
     if (result.ok()) {
-      if (result->cacheable && result->sha256) Remember(key.file, *result->sha256);
+      const ReadResult& read = *result;
+      if (read.cacheable && read.sha256) Remember(key.file, *read.sha256);
       answered.swap(flight.waiters);
     } else if (!flight.waiters.empty() && flight.waiters.front() == asker) {
       answered.splice(answered.begin(), flight.waiters, flight.waiters.begin());  // its failure may be its own

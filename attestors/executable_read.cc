@@ -2,15 +2,13 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <linux/nsfs.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 
 #include <algorithm>
 #include <array>
 
+#include "attestors/mount_owner.h"
 #include "node_agent/base/file.h"
 #include "pki/digest.h"
 
@@ -25,21 +23,15 @@ constexpr uint64_t kFuseMagic = 0x65735546;
 constexpr uint64_t kJfsMagic = 0x3153464a;
 constexpr uint64_t kBcachefsMagic = 0xca451a4e;
 
-// A mount of our own user namespace's root: made in a mount namespace that this user namespace owns.
-Result<bool> MountNamespaceIsOurs(const ReadRequest& request) {
-  // First the list, then the owner: a process can go from a namespace of ours to one of its own, not back.
+// A mount of our own user namespace's root.
+Result<bool> RootMountedIt(const ReadRequest& request) {
   ASSIGN_OR_RETURN(const UniqueFd list, request.process->OpenFile("mountinfo"));
   ASSIGN_OR_RETURN(const std::string text, ReadFd(list.get(), kMaxMountInfo, "mountinfo of the caller"));
   ASSIGN_OR_RETURN(const std::vector<Mount> mounts, ParseMountInfo(text));
   const bool there =
       std::any_of(mounts.begin(), mounts.end(), [&](const Mount& m) { return m.id == request.executable.mount_id; });
   if (!there) return false;
-  ASSIGN_OR_RETURN(const UniqueFd mount_namespace, request.process->OpenFile("ns/mnt"));
-  const UniqueFd owner(ioctl(mount_namespace.get(), NS_GET_USERNS));
-  if (!owner) return ErrnoStatus(errno, "ask who owns the mount namespace");
-  struct stat info {};
-  if (fstat(owner.get(), &info) != 0) return ErrnoStatus(errno, "ask who owns the mount namespace");
-  return info.st_ino == request.mounts->own_user_namespace;
+  return OnlyRootMounts(*request.process, *request.mounts);
 }
 
 // Whether what we read is what exec read. Kernel file systems show everybody the same bytes. A FUSE server need not; an
@@ -50,7 +42,7 @@ Result<bool> BytesAreTheKernels(const ReadRequest& request, uint64_t magic) {
     // user_id is only meaningful in our own table: elsewhere it is written as the mounter's user namespace has it.
     return own != nullptr && HasMountOption(own->super_options, "user_id=0");
   }
-  if (magic == OVERLAYFS_SUPER_MAGIC && own == nullptr) return MountNamespaceIsOurs(request);
+  if (magic == OVERLAYFS_SUPER_MAGIC && own == nullptr) return RootMountedIt(request);
   return true;
 }
 

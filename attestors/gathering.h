@@ -27,7 +27,8 @@ class Gathering : public Attestor::Attempt {
     findings_.selectors.push_back({type_, fmt::format("{}:{}", kind, value)});
   }
 
-  // Selectors of `kind` (or finer: "cgroup:cpu:/x") could not be found out.
+  // Selectors of `kind` (or finer: "cgroup:cpu:/x") could not be found out. Of what does not fit in a selector there is
+  // no gap, since no entry can name it.
   void AddGap(std::string_view kind, const Status& why) { AddGap(findings_, kind, why); }
 
   // A step under way that will give selectors of `kind`. Returns its number, for Arrived.
@@ -72,7 +73,7 @@ class Gathering : public Attestor::Attempt {
   };
 
   void AddGap(Findings& findings, std::string_view kind, const Status& why) const {
-    findings.gaps.push_back({fmt::format("{}:{}", type_, kind), why});
+    if (FitsInSelector(kind)) findings.gaps.push_back({fmt::format("{}:{}", type_, kind), why});
   }
 
   void Finish() {

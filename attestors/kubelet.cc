@@ -96,13 +96,17 @@ void Kubelet::Plan() {
 
 bool Kubelet::Answered(Waiter& waiter) {
   if (!MayUseList(waiter)) return false;
-  Result<std::optional<Answer>> answer = LookUp(waiter.name);
-  if (answer.ok() && !*answer) {
-    if (!waiter.name.pod_uid.empty() || waiter.since > pods_asked_for_) return false;
-    answer = std::optional(Answer{pods_, {}});
+  Result<std::optional<Answer>> looked_up = LookUp(waiter.name);
+  Result<Answer> answer = Answer{pods_, {}};
+  if (!looked_up.ok()) {
+    answer = About(looked_up.status());
+  } else if (std::optional<Answer>& found = *looked_up) {
+    answer = *std::move(found);
+  } else if (!waiter.name.pod_uid.empty() || waiter.since > pods_asked_for_) {
+    return false;
   }
   Done done = std::exchange(waiter.done, nullptr);
-  std::move(done)(answer.ok() ? Result<Answer>(**std::move(answer)) : Result<Answer>(About(answer.status())));
+  std::move(done)(std::move(answer));
   return true;
 }
 

@@ -89,8 +89,8 @@ class Asking : public Attestor::Attempt {
       return Finish(std::move(findings_));
     namespace_ = place.pod->name_space;
     if (const auto known = api_server_->Cached(namespace_)) return OnLabels(known);
-    labels_ = api_server_->FindLabels(
-        namespace_, [this](Result<ApiServer::Cache::FactsPtr> labels) { OnLabels(std::move(labels)); });
+    labels_ = api_server_->FindLabels(namespace_,
+                                      [this](const Result<ApiServer::Cache::FactsPtr>& labels) { OnLabels(labels); });
   }
 
   void OnLabels(const Result<ApiServer::Cache::FactsPtr>& labels) {

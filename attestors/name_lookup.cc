@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
 #include <list>
 
 namespace lanyard {
@@ -59,17 +60,23 @@ struct NameLookup::State : std::enable_shared_from_this<State> {
     std::list<Ask*>::iterator position;
     NameKind kind{};
     std::vector<uint32_t> ids;
-    Done done;  // empty once called
+    std::vector<Name> names;  // of the first ids
+    Done done;                // empty once called
+
+    bool complete() const { return names.size() == ids.size(); }
+    Key next() const { return {kind, ids[names.size()]}; }
   };
 
-  State(BlockingJobs& blocking_jobs, EventLoop& event_loop, Clock& given_clock, Source given_source)
-      : jobs(blocking_jobs), loop(event_loop), clock(given_clock), source(given_source) {}
+  State(BlockingJobs& blocking_jobs, EventLoop& event_loop, Clock& given_clock, Source given_source, size_t entries)
+      : jobs(blocking_jobs), loop(event_loop), clock(given_clock), source(given_source), max_entries(entries) {}
 
   BlockingJobs& jobs;
   EventLoop& loop;
   Clock& clock;
   const Source source;
+  const size_t max_entries;
   std::map<Key, Known> known;
+  std::deque<Key> by_age;                                        // of those, the oldest first
   std::map<Key, std::unique_ptr<BlockingJobs::Ticket>> lookups;  // under way; they go on when nobody waits
   std::list<Ask*> asks;
 
@@ -101,34 +108,46 @@ struct NameLookup::State : std::enable_shared_from_this<State> {
 
   void OnAnswer(const Key& key, const Result<Name>& result) {
     lookups.erase(key);
-    if (result.ok()) {
-      if (known.size() >= kMaxEntries) known.clear();
-      known.insert_or_assign(key, Known{*result, clock.MonoNow() + kKeep});
-    }
+    if (result.ok()) Remember(key, *result);
     std::vector<std::pair<Done, Result<std::vector<Name>>>> calls;  // a call may destroy any of the asks
     for (Ask* ask : asks) {
-      if (!ask->done || ask->kind != key.first) continue;
-      if (std::find(ask->ids.begin(), ask->ids.end(), key.second) == ask->ids.end()) continue;
+      if (!ask->done || ask->complete() || ask->next() != key) continue;
       if (!result.ok()) {
         calls.emplace_back(std::exchange(ask->done, nullptr), result.status());
-      } else if (auto names = Collect(ask->kind, ask->ids)) {
-        calls.emplace_back(std::exchange(ask->done, nullptr), *std::move(names));
-      } else {
-        StartMissing(*ask);  // others may have run out while these came
+      } else if (Continue(*ask)) {
+        calls.emplace_back(std::exchange(ask->done, nullptr), std::move(ask->names));
       }
     }
     for (auto& [done, names] : calls) std::move(done)(std::move(names));
   }
 
-  void StartMissing(const Ask& ask) {
-    for (const uint32_t id : ask.ids) {
-      if (Find({ask.kind, id}) == nullptr) Start({ask.kind, id});
+  // What is known under `key` has run out, or it is not known: it becomes the youngest.
+  void Remember(const Key& key, const Name& name) {
+    const MonoTime now = clock.MonoNow();
+    while (!by_age.empty() && (known.size() >= max_entries || known.at(by_age.front()).until <= now)) {
+      known.erase(by_age.front());
+      by_age.pop_front();
     }
+    known.emplace(key, Known{name, now + kKeep});
+    by_age.push_back(key);
+  }
+
+  // Takes the names that are known. False: the first that is not is being looked up, and no other for this ask.
+  bool Continue(Ask& ask) {
+    while (!ask.complete()) {
+      const Known* entry = Find(ask.next());
+      if (entry == nullptr) {
+        Start(ask.next());
+        return false;
+      }
+      ask.names.push_back(entry->name);
+    }
+    return true;
   }
 };
 
-NameLookup::NameLookup(BlockingJobs& jobs, EventLoop& loop, Clock& clock, Source source)
-    : state_(std::make_shared<State>(jobs, loop, clock, source)) {}
+NameLookup::NameLookup(BlockingJobs& jobs, EventLoop& loop, Clock& clock, Source source, size_t max_entries)
+    : state_(std::make_shared<State>(jobs, loop, clock, source, max_entries)) {}
 
 NameLookup::~NameLookup() = default;
 
@@ -143,19 +162,15 @@ std::unique_ptr<NameLookup::Ticket> NameLookup::Find(NameKind kind, std::vector<
   ask->ids = std::move(ids);
   ask->done = std::move(done);
   ask->position = state_->asks.insert(state_->asks.end(), ask.get());
-  if (state_->Collect(kind, ask->ids)) {
+  if (state_->Continue(*ask)) {
     // All known: answered on the loop's next round, unless the ticket is gone by then.
     state_->loop.Post([weak = std::weak_ptr<State>(state_), waiting = ask.get()] {
       auto alive = weak.lock();
       if (!alive) return;
       const auto found = std::find(alive->asks.begin(), alive->asks.end(), waiting);
-      if (found == alive->asks.end() || !waiting->done) return;
-      auto names = alive->Collect(waiting->kind, waiting->ids);
-      if (!names) return alive->StartMissing(*waiting);
-      std::exchange(waiting->done, nullptr)(*std::move(names));
+      if (found == alive->asks.end() || !waiting->done || !waiting->complete()) return;
+      std::exchange(waiting->done, nullptr)(std::move(waiting->names));
     });
-  } else {
-    state_->StartMissing(*ask);
   }
   return ask;
 }

@@ -1,7 +1,8 @@
 // Names of users and groups, asked of the node's user database off the loop and kept for a minute.
 //
 // The database may be a directory service on the network (NSS), so a lookup may take seconds or hang. A number without
-// a name is an answer; a database that cannot be asked is an error and is not remembered.
+// a name is an answer; a database that cannot be asked is an error and is not remembered. Who asks for many names has
+// one lookup under way at a time, so that others do not wait behind all of them.
 //
 // Lifetime: `jobs`, `loop` and `clock` outlive it. Thread: loop.
 #pragma once
@@ -41,7 +42,9 @@ class NameLookup {
   using Done = absl::AnyInvocable<void(Result<std::vector<Name>>) &&>;
   using Source = Result<Name> (*)(NameKind, uint32_t);
 
-  NameLookup(BlockingJobs& jobs, EventLoop& loop, Clock& clock, Source source = LookUpName);
+  // Of more than `max_entries` names the oldest are forgotten.
+  NameLookup(BlockingJobs& jobs, EventLoop& loop, Clock& clock, Source source = LookUpName,
+             size_t max_entries = kMaxEntries);
   ~NameLookup();
 
   // From memory, in the order of `ids`; no value unless all of them are known.

@@ -91,11 +91,12 @@ class ProcessAttestor : public Attestor {
 
   // The node agent never changes its own.
   Result<uint64_t> OwnNamespace(size_t i) {
-    if (!own_namespaces_[i]) {
+    std::optional<uint64_t>& own = own_namespaces_[i];
+    if (!own) {
       ASSIGN_OR_RETURN(const ProcDir self, ProcDir::Open(getpid()));
-      ASSIGN_OR_RETURN(own_namespaces_[i], ReadNamespace(self, kNamespaces[i]));
+      ASSIGN_OR_RETURN(own, ReadNamespace(self, kNamespaces[i]));
     }
-    return *own_namespaces_[i];
+    return *own;
   }
 
   static Result<uint64_t> ReadNamespace(const ProcDir& proc, std::string_view kind) {
@@ -147,14 +148,16 @@ class ProcessAttestor : public Attestor {
 
   void AddAncestors(Gathering& attempt, const Subject& subject) {
     const bool hashes = options_.ancestor_hashes && subject.wanted().Has(type(), "ancestor_sha256");
+    const Result<Ancestry> ancestry = ReadAncestry(*subject.proc());
+    // After the executables, which hold on to their mounts: nothing else has the id of one of these in this table.
     const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
-    const Result<Ancestry> ancestry = mounts.ok() ? ReadAncestry(*subject.proc()) : Result<Ancestry>(mounts.status());
-    const Status gap = ancestry.ok() ? ancestry->gap : ancestry.status();
+    const Status known = ancestry.ok() ? mounts.status() : ancestry.status();
+    const Status gap = known.ok() ? ancestry->gap : known;
     if (!gap.ok()) {
       attempt.AddGap("ancestor", gap);
       if (hashes) attempt.AddGap("ancestor_sha256", gap);
     }
-    if (!ancestry.ok()) return;
+    if (!known.ok()) return;
     for (const Ancestor& ancestor : ancestry->ancestors) {
       const auto path = PathInOwnNamespace(ancestor.executable, **mounts);
       if (path) attempt.Add("ancestor", *path);

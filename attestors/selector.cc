@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "node_agent/base/utf8.h"
 #include "pki/hex.h"
 
 namespace lanyard {
@@ -131,99 +132,50 @@ Status CheckTwoNames(std::string_view text) {
 constexpr auto kId = SelectorStrength::kIdentifies;
 constexpr auto kNarrow = SelectorStrength::kNarrowsOnly;
 constexpr SelectorKind kKinds[] = {
-    {"unix", "uid", "<number>", kId, CheckNumber, "effective user id; only who may become that user"},
-    {"unix", "user", "<name>", kId, CheckName,
-     "name of the uid in the node's user database; who may become that user, or edit the database"},
-    {"unix", "gid", "<number>", kId, CheckNumber, "effective group id; only who may become that group"},
-    {"unix", "group", "<name>", kId, CheckName,
-     "name of the gid in the node's group database; who may become that group, or edit the database"},
-    {"unix", "supplementary_gid", "<number>", kId, CheckNumber,
-     "one of the supplementary groups; only who is given that group"},
-    {"unix", "supplementary_group", "<name>", kId, CheckName,
-     "name of a supplementary group; who is given that group, or edits the database"},
-    {"unix", "path", "<absolute path>", kId, CheckPath,
-     "the executable, in the node agent's own mount namespace; who may write that file, or run it and steer it (same "
-     "uid)"},
-    {"unix", "sha256", "<64 hex digits>", kId, CheckSha256,
-     "SHA-256 of the executable; who may run a copy of it and steer it (same uid)"},
-    {"process", "cgroup", "<path> or <controller>:<path>", kId, CheckCgroup,
-     "the cgroup, if the caller may not write it; only who may move processes there (root, its delegate)"},
-    {"process", "scope", "<unit>.scope", kId, CheckScope,
-     "the systemd scope, if the caller may not write its cgroup; only who may move processes there"},
-    {"process", "ancestor", "<absolute path>", kId, CheckPath,
-     "executable of a living ancestor in the node agent's own mount namespace; who may run it and make it start the "
-     "caller"},
-    {"process", "ancestor_sha256", "<64 hex digits>", kId, CheckSha256,
-     "SHA-256 of a living ancestor's executable; who may run a copy that starts the caller"},
-    {"process", "loginuid", "<number>", kNarrow, CheckNumber,
-     "audit login uid; a process that has none yet may set any"},
-    {"process", "tty", "<device> or none", kNarrow, CheckName,
-     "controlling terminal; a process may open one or give it up"},
-    {"process", "ns", "<kind>:<inode> or <kind>:host", kNarrow, CheckNamespace,
-     "a namespace, host being the node agent's own; a process may enter new ones"},
-    {"process", "traced", "true or false", kNarrow, CheckBool,
-     "whether a debugger is attached; any process of the same uid may attach"},
-    {"process", "no_new_privs", "true or false", kNarrow, CheckBool,
-     "whether exec can raise privileges; any process may set it on itself"},
-    {"systemd", "id", "<unit>", kId, CheckUnit,
-     "primary name of the unit that systemd finds the process in; who may start processes in it or move them there "
-     "(root; with cgroup v1 and Delegate=, its user)"},
-    {"systemd", "fragment_path", "<absolute path>", kId, CheckPath,
-     "that unit's file; who may start processes in the unit, or write unit files (root)"},
-    {"systemd", "slice", "<unit>.slice", kId, CheckSlice,
-     "the slice that this unit lies in; who may start units in it (root)"},
-    {"systemd", "invocation_id", "<32 hex digits>", kId, CheckInvocation,
-     "the unit's present run, another one after each start; as for id"},
-    {"docker", "label", "<name>:<value>", kId, CheckLabel,
-     "label of the caller's container; who may start containers, and who made its image where `run` sets none of that "
-     "name"},
-    {"docker", "env", "<NAME>=<value>", kId, CheckVariable,
-     "variable that the caller's container was made with; who may start containers, and who made its image where `run` "
-     "sets none of that name"},
-    {"docker", "image_id", "<name>", kId, CheckName,
-     "image of the caller's container, as it was named to start it; who may start containers, or give an image on this "
-     "machine that name"},
-    {"docker", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
-     "digest of the image's configuration; who may start containers from that image and steer them (mounts, command)"},
-    {"containerd", "label", "<name>:<value>", kId, CheckLabel,
-     "label that the caller's container was made with over the CRI; who may create pods on this node, or reach the "
-     "runtime's socket"},
-    {"containerd", "env", "<NAME>=<value>", kId, CheckVariable,
-     "variable that the caller's container was made with; who may create pods on this node, and who made its image "
-     "where the pod sets none of that name"},
-    {"containerd", "image_id", "<name>", kId, CheckName,
-     "image of the caller's container, as the runtime names it; who may create pods on this node, or give an image on "
-     "it that name"},
-    {"containerd", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest,
-     "digest of the image's configuration; who may create pods from that image and steer them (mounts, command)"},
-    {"k8s", "ns", "<name>", kId, CheckName,
-     "namespace of the caller's pod; who may create pods in that namespace, or static pods on this node"},
-    {"k8s", "ns-label", "<name>:<value>", kId, CheckLabel,
-     "label of that namespace; who may change namespaces, or create pods in one that has it"},
-    {"k8s", "sa", "<name>", kId, CheckName,
-     "service account of the caller's pod; who may create pods in its namespace: always with k8s:ns, since every "
-     "namespace has accounts of the same names"},
-    {"k8s", "pod-label", "<name>:<value>", kId, CheckLabel,
-     "label of the caller's pod; who may create or change pods in its namespace"},
-    {"k8s", "pod-owner", "<kind>:<name>", kId, CheckTwoNames,
-     "what owns the caller's pod (ReplicaSet, StatefulSet, Job); who may create or change pods in its namespace"},
-    {"k8s", "pod-owner-uid", "<kind>:<uid>", kId, CheckTwoNames,
-     "the same by uid, which no other will ever have; who may create or change pods in its namespace"},
-    {"k8s", "pod-uid", "<uid>", kId, CheckName, "the caller's pod itself; nobody: no other will ever have it"},
-    {"k8s", "pod-name", "<name>", kId, CheckName,
-     "name of the caller's pod; who may create pods of that name in any namespace: with k8s:ns"},
-    {"k8s", "pod-image", "<image>", kId, CheckName,
-     "image of one of the pod's containers, by its name or with its digest; who may create pods that have such a "
-     "container beside others"},
-    {"k8s", "pod-image-count", "<number>", kNarrow, CheckNumber, "how many containers the pod has, init ones apart"},
-    {"k8s", "pod-init-image", "<image>", kId, CheckName, "image of one of the pod's init containers; as for pod-image"},
-    {"k8s", "pod-init-image-count", "<number>", kNarrow, CheckNumber, "how many init containers the pod has"},
-    {"k8s", "container-name", "<name>", kId, CheckName,
-     "name of the caller's container within its pod; who may create pods in any namespace: with k8s:ns and k8s:sa"},
-    {"k8s", "container-image", "<image>", kId, CheckName,
-     "image of the caller's container, by its name or with its digest; who may create pods from that image and steer "
-     "them (mounts, command)"},
-    {"k8s", "node-name", "<name>", kNarrow, CheckName, "the node that the pod runs on: the same for all its pods"},
+    {"unix", "uid", "<number>", kId, CheckNumber},
+    {"unix", "user", "<name>", kId, CheckName},
+    {"unix", "gid", "<number>", kId, CheckNumber},
+    {"unix", "group", "<name>", kId, CheckName},
+    {"unix", "supplementary_gid", "<number>", kId, CheckNumber},
+    {"unix", "supplementary_group", "<name>", kId, CheckName},
+    {"unix", "path", "<absolute path>", kId, CheckPath},
+    {"unix", "sha256", "<64 hex digits>", kId, CheckSha256},
+    {"process", "cgroup", "<path> or <controller>:<path>", kId, CheckCgroup},
+    {"process", "scope", "<unit>.scope", kId, CheckScope},
+    {"process", "ancestor", "<absolute path>", kId, CheckPath},
+    {"process", "ancestor_sha256", "<64 hex digits>", kId, CheckSha256},
+    {"process", "loginuid", "<number>", kNarrow, CheckNumber},
+    {"process", "tty", "<device> or none", kNarrow, CheckName},
+    {"process", "ns", "<kind>:<inode> or <kind>:host", kNarrow, CheckNamespace},
+    {"process", "traced", "true or false", kNarrow, CheckBool},
+    {"process", "no_new_privs", "true or false", kNarrow, CheckBool},
+    {"systemd", "id", "<unit>", kId, CheckUnit},
+    {"systemd", "fragment_path", "<absolute path>", kId, CheckPath},
+    {"systemd", "slice", "<unit>.slice", kId, CheckSlice},
+    {"systemd", "invocation_id", "<32 hex digits>", kId, CheckInvocation},
+    {"docker", "label", "<name>:<value>", kId, CheckLabel},
+    {"docker", "env", "<NAME>=<value>", kId, CheckVariable},
+    {"docker", "image_id", "<name>", kId, CheckName},
+    {"docker", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest},
+    {"containerd", "label", "<name>:<value>", kId, CheckLabel},
+    {"containerd", "env", "<NAME>=<value>", kId, CheckVariable},
+    {"containerd", "image_id", "<name>", kId, CheckName},
+    {"containerd", "image_config_digest", "sha256:<64 hex digits>", kId, CheckDigest},
+    {"k8s", "ns", "<name>", kId, CheckName},
+    {"k8s", "ns-label", "<name>:<value>", kId, CheckLabel},
+    {"k8s", "sa", "<name>", kId, CheckName},
+    {"k8s", "pod-label", "<name>:<value>", kId, CheckLabel},
+    {"k8s", "pod-owner", "<kind>:<name>", kId, CheckTwoNames},
+    {"k8s", "pod-owner-uid", "<kind>:<uid>", kId, CheckTwoNames},
+    {"k8s", "pod-uid", "<uid>", kId, CheckName},
+    {"k8s", "pod-name", "<name>", kId, CheckName},
+    {"k8s", "pod-image", "<image>", kId, CheckName},
+    {"k8s", "pod-image-count", "<number>", kNarrow, CheckNumber},
+    {"k8s", "pod-init-image", "<image>", kId, CheckName},
+    {"k8s", "pod-init-image-count", "<number>", kNarrow, CheckNumber},
+    {"k8s", "container-name", "<name>", kId, CheckName},
+    {"k8s", "container-image", "<image>", kId, CheckName},
+    {"k8s", "node-name", "<name>", kNarrow, CheckName},
 };
 
 std::string_view KindOf(std::string_view value) {
@@ -233,8 +185,14 @@ std::string_view KindOf(std::string_view value) {
 }  // namespace
 
 bool FitsInSelector(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxLength &&
-         std::none_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (text.empty() || text.size() > kMaxLength) return false;
+  while (!text.empty()) {
+    uint32_t character = 0;
+    const size_t length = ReadUtf8(text, character);
+    if (length == 0 || character < 0x20 || character == 0x7f) return false;
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 Result<Selector> Selector::Parse(std::string_view text) {
@@ -242,7 +200,7 @@ Result<Selector> Selector::Parse(std::string_view text) {
     return Error(StatusCode::kInvalidArgument, "selector is {} bytes long, at most {} are allowed", text.size(),
                  kMaxLength);
   if (!FitsInSelector(text))
-    return Error(StatusCode::kInvalidArgument, "selector is empty or holds a control character");
+    return Error(StatusCode::kInvalidArgument, "selector is empty, or holds a control character or what is not UTF-8");
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos || colon == 0 || colon + 1 == text.size()) {
     return Error(StatusCode::kInvalidArgument, "selector \"{}\" is not of the form type:value, like unix:uid:1000",
@@ -280,7 +238,7 @@ Result<SelectorStrength> CheckSelector(const Selector& selector) {
   if (const SelectorKind* row = FindSelectorKind(selector)) {
     const Status value = kind.size() == selector.value.size() ? Malformed(row->form)
                          : !FitsInSelector(selector.value)
-                             ? Malformed("free of control characters and not too long")
+                             ? Malformed("UTF-8, free of control characters and not too long")
                              : row->check(std::string_view(selector.value).substr(kind.size() + 1));
     if (!value.ok()) return Annotate(value, "selector \"{}\": {}", selector.str(), row->kind);
     return row->strength;

@@ -1,9 +1,9 @@
 // One fact about a process, as text: "unix:uid:1000". Entries name the selectors that a caller must have.
 //
 // A selector is a type (the attestor that found it) and a value; the value's first word is its kind: "unix" and
-// "uid:1000", kind "uid". SelectorKinds() lists what the built-in attestors give, how strong it is, and who could forge
-// it; the registry checks entries against that table, so that a misspelt selector is refused when it is written and not
-// found out by an identity that is never earned.
+// "uid:1000", kind "uid". SelectorKinds() lists what the built-in attestors give and how strong it is (who could forge
+// it stands in docs/ATTESTORS.md); the registry checks entries against that table, so that a misspelt selector is
+// refused when it is written and not found out by an identity that is never earned.
 //
 // Thread: any.
 #pragma once
@@ -22,8 +22,8 @@ struct Selector {
   std::string type;
   std::string value;
 
-  // "type:value" with both parts non-empty, the type of [a-z0-9_-], no control bytes, at most 4,096 bytes. Knows
-  // nothing of kinds: see CheckSelector. InvalidArgument otherwise.
+  // "type:value" with both parts non-empty, the type of [a-z0-9_-], UTF-8 without control bytes, at most 4,096 bytes.
+  // Knows nothing of kinds: see CheckSelector. InvalidArgument otherwise.
   static Result<Selector> Parse(std::string_view text);
 
   std::string str() const { return type + ":" + value; }
@@ -43,7 +43,6 @@ struct SelectorKind {
   std::string_view form;  // what follows the kind, for messages and docs: "<number>"
   SelectorStrength strength;
   Status (*check)(std::string_view rest);  // `rest` is what follows "<kind>:"
-  std::string_view meaning;                // one line: what it says, and who could forge it
 };
 
 // Every kind that the built-in attestors know, grouped by type.
@@ -60,7 +59,8 @@ const SelectorKind* FindSelectorKind(const Selector& selector);
 // valid ones) or its value malformed; NotFound when no built-in attestor has this type.
 Result<SelectorStrength> CheckSelector(const Selector& selector);
 
-// True when `text` may stand in a selector: not empty, no control bytes (a file name may hold a newline), not too long.
+// True when `text` may stand in a selector: not empty, UTF-8 (names in file systems and cgroups may be any bytes), no
+// control bytes (or a newline), not too long.
 bool FitsInSelector(std::string_view text);
 
 }  // namespace lanyard

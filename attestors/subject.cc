@@ -8,13 +8,13 @@
 #include <algorithm>
 #include <climits>
 
+#include "node_agent/base/cgroups.h"
 #include "node_agent/base/file.h"
 
 namespace lanyard {
 namespace {
 
-constexpr size_t kMaxStatus = size_t{64} * 1024;   // leaves room for about 9,000 groups
-constexpr size_t kMaxCgroups = size_t{64} * 1024;  // 15 hierarchies of PATH_MAX
+constexpr size_t kMaxStatus = size_t{64} * 1024;  // leaves room for about 9,000 groups
 
 #ifndef STATX_MNT_ID_UNIQUE
 constexpr unsigned kMountIdUnique = 0x4000;  // linux/stat.h since 6.8
@@ -41,7 +41,7 @@ Result<ProcStatus> ReadStatus(const ProcDir& proc) {
 }
 
 Result<std::vector<CgroupMembership>> ReadCgroups(const ProcDir& proc) {
-  ASSIGN_OR_RETURN(const std::string text, proc.Read("cgroup", kMaxCgroups));
+  ASSIGN_OR_RETURN(const std::string text, proc.Read("cgroup", kMaxCgroupText));
   return ParseCgroups(text);
 }
 
@@ -106,7 +106,7 @@ Result<Executable> ReadExecutable(const ProcDir& proc) {
   ASSIGN_OR_RETURN(executable.mount_namespace, ParseNamespaceLink("mnt", mount_namespace));
   // O_PATH does not open the file, it only holds on to it: path, mount and version are then of one file, whatever the
   // process executes meanwhile.
-  const UniqueFd file(openat(proc.fd(), "exe", O_PATH | O_CLOEXEC));
+  UniqueFd file(openat(proc.fd(), "exe", O_PATH | O_CLOEXEC));
   if (!file) return ErrnoStatus(errno, fmt::format("find executable of pid {}", proc.pid()));
   char link[PATH_MAX];
   const ssize_t length = readlink(fmt::format("/proc/self/fd/{}", file.get()).c_str(), link, sizeof link);
@@ -126,6 +126,7 @@ Result<Executable> ReadExecutable(const ProcDir& proc) {
                  proc.pid());
   }
   executable.mount_id = info.stx_mnt_id;
+  executable.held = std::make_shared<const UniqueFd>(std::move(file));
   return executable;
 }
 
@@ -174,20 +175,21 @@ Status Subject::CheckUnchanged() const {
   if (status_now->uid != status_.uid || status_now->gid != status_.gid || status_now->groups != status_.groups) {
     return Error(StatusCode::kUnavailable, "caller changed its user or groups while being attested; ask again");
   }
-  if (cgroups_now) {
+  if (cgroups_ && cgroups_now) {
     if (!cgroups_now->ok()) return Unavailable(cgroups_now->status());
     if (!cgroups_->ok()) return Unavailable(cgroups_->status());
     if (**cgroups_now != **cgroups_) {
       return Error(StatusCode::kUnavailable, "caller moved to another cgroup while being attested; ask again");
     }
   }
-  if (!executable_now) return OkStatus();
+  if (!executable_ || !executable_now) return OkStatus();
   // An executable that could not be looked at gave no selector; it must not have been looked at in between either.
   const Result<Executable>& before = *executable_;
   const Result<Executable>& now = *executable_now;
   const bool same =
-      before.ok() == now.ok() && (!before.ok() || (before->file.SameFile(now->file) && before->link == now->link &&
-                                                   before->mount_namespace == now->mount_namespace));
+      before.ok() == now.ok() &&
+      (!before.ok() || (before->file.SameFile(now->file) && before->link == now->link &&
+                        before->mount_id == now->mount_id && before->mount_namespace == now->mount_namespace));
   if (!same) return Error(StatusCode::kUnavailable, "caller changed its executable while being attested; ask again");
   return OkStatus();
 }

@@ -73,8 +73,9 @@ struct Executable {
   std::string
       link;  // text of /proc/PID/exe; a path only under the conditions of PathInOwnNamespace (executable_path.h)
   FileVersion file;
-  uint64_t mount_id = 0;         // as in mountinfo; may be reused
-  uint64_t mount_namespace = 0;  // the process's, by inode number
+  std::shared_ptr<const UniqueFd> held;  // the file, without having opened it: as long as it is there, so is its mount
+  uint64_t mount_id = 0;                 // as in mountinfo; used again once the mount is gone
+  uint64_t mount_namespace = 0;          // the process's, by inode number
 };
 
 // NotFound for a kernel thread or a process whose main thread has ended; PermissionDenied without the right to look, or

@@ -93,7 +93,7 @@ class Lookup : public Attestor::Attempt {
     // The object's path is made of the unit's primary name.
     const std::optional<std::string> id = path != nullptr ? BusPathLabel(*path, kUnits) : std::nullopt;
     const std::optional<std::string> own_interface = id ? InterfaceOf(*id) : std::nullopt;
-    if (!own_interface) {
+    if (!id || !own_interface) {
       return Fail(Error(StatusCode::kInternal, "systemd says that the unit of pid {} is \"{}\"", pid(),
                         path != nullptr ? *path : ""));
     }

@@ -23,23 +23,28 @@ class UnixAttestor : public Attestor {
     attempt->Add("gid", status.gid.effective);
     if (wants("user")) AddNames(*attempt, NameKind::kUser, "user", {status.uid.effective});
     if (wants("group")) AddNames(*attempt, NameKind::kGroup, "group", {status.gid.effective});
-    if (wants("supplementary_gid") || wants("supplementary_group")) AddSupplementaryGroups(*attempt, status.groups);
+    if (wants("supplementary_gid") || wants("supplementary_group")) AddSupplementaryGroups(*attempt, *subject);
     if (options_.executable && (wants("path") || wants("sha256"))) AddExecutable(*attempt, *subject);
     attempt->Seal();
     return attempt;
   }
 
  private:
-  void AddSupplementaryGroups(Gathering& attempt, const std::vector<uint32_t>& groups) {
+  void AddSupplementaryGroups(Gathering& attempt, const Subject& subject) {
+    const std::vector<uint32_t>& groups = subject.status().groups;
+    const bool gids = subject.wanted().Has(type(), "supplementary_gid");
+    const bool names = subject.wanted().Has(type(), "supplementary_group");
     if (groups.size() > kMaxGroups) {
       const Status why = Error(StatusCode::kResourceExhausted, "{} supplementary groups are more than the {} looked at",
                                groups.size(), kMaxGroups);
-      attempt.AddGap("supplementary_gid", why);
-      attempt.AddGap("supplementary_group", why);
+      if (gids) attempt.AddGap("supplementary_gid", why);
+      if (names) attempt.AddGap("supplementary_group", why);
       return;
     }
-    for (const uint32_t gid : groups) attempt.Add("supplementary_gid", gid);
-    if (!groups.empty()) AddNames(attempt, NameKind::kGroup, "supplementary_group", groups);
+    if (gids) {
+      for (const uint32_t gid : groups) attempt.Add("supplementary_gid", gid);
+    }
+    if (names && !groups.empty()) AddNames(attempt, NameKind::kGroup, "supplementary_group", groups);
   }
 
   void AddNames(Gathering& attempt, NameKind kind, std::string_view selector, std::vector<uint32_t> ids) {
@@ -66,11 +71,12 @@ class UnixAttestor : public Attestor {
   }
 
   void AddExecutable(Gathering& attempt, const Subject& subject) {
-    const Result<std::shared_ptr<const MountTable>> mounts = tools_.mounts.Current();
-    const Status known = subject.executable().ok() ? mounts.status() : subject.executable().status();
-    if (!known.ok()) {
-      attempt.AddGap("path", known);
-      attempt.AddGap("sha256", known);
+    const Status looked = subject.executable().status();
+    // After the executable, which holds on to its mount: nothing else has that mount's id in this table.
+    const auto mounts = looked.ok() ? tools_.mounts.Current() : Result<std::shared_ptr<const MountTable>>(looked);
+    if (!mounts.ok()) {
+      attempt.AddGap("path", mounts.status());
+      attempt.AddGap("sha256", mounts.status());
       return;
     }
     const Executable& executable = *subject.executable();

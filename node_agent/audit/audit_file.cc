@@ -43,7 +43,7 @@ Result<std::vector<std::string>> NamesBeside(const std::string& path) {
   std::vector<std::string> names;
   while (true) {
     errno = 0;
-    const dirent* found = readdir(dir.get());
+    const dirent* found = readdir(dir.get());  // NOLINT(concurrency-mt-unsafe): nobody else has this listing
     if (found == nullptr && errno != 0) return ErrnoStatus(errno, fmt::format("list {}", directory));
     if (found == nullptr) return names;
     const std::string_view name = found->d_name;

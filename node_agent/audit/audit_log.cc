@@ -40,7 +40,7 @@ class FileAuditLog : public AuditLog {
   FileAuditLog(AuditOptions options, std::unique_ptr<AuditWriter> writer, EventLoop& loop, Clock& clock)
       : loop_(loop), clock_(clock), options_(std::move(options)), writer_(std::move(writer)) {
     issued_ = writer_->TakeIssued();
-    latest_ = MakeReport();
+    latest_ = Completed({});
     if (!latest_.extents.empty()) current_ = latest_.extents.back();
     ArmCheckpoint();
     thread_ = std::thread([this] {
@@ -113,10 +113,14 @@ class FileAuditLog : public AuditLog {
   const Histogram& write_seconds() const override { return write_seconds_; }
   HealthReport health() const override {
     const auto stuck = clock_.MonoNow() - waiting_since_;
-    if (waiting_ == 0 || stuck <= kStuckAfter) return latest_.health;
-    return {HealthLevel::kBroken,
-            fmt::format("{} records wait and the disk of {} has not answered for {}; see whether it does", waiting_,
-                        options_.path, FormatDuration(std::chrono::floor<std::chrono::seconds>(stuck)))};
+    if (waiting_ > 0 && stuck > kStuckAfter) {
+      return {HealthLevel::kBroken,
+              fmt::format("{} records wait and the disk of {} has not answered for {}; see whether it does", waiting_,
+                          options_.path, FormatDuration(std::chrono::floor<std::chrono::seconds>(stuck)))};
+    }
+    HealthReport health = latest_.health;
+    AddToReport(health, HealthLevel::kDegraded, writer_->copies().problem());
+    return health;
   }
 
  private:
@@ -282,12 +286,12 @@ class FileAuditLog : public AuditLog {
       if (entry.done) report.answers.emplace_back(std::move(entry.done), std::move(entry.result));
     }
     if (!sign || !batch.back().entry.done) return;
-    if (status.ok()) status = writer_->Sync();
+    if (status.ok()) status = writer_->Seal();
     report.answers.emplace_back(std::move(batch.back().entry.done), std::move(status));
   }
 
-  Report MakeReport() {
-    Report report;
+  // `report` with how things are now.
+  Report Completed(Report report) {
     report.head = writer_->durable_head();
     report.stats = writer_->stats();
     report.health = writer_->health();
@@ -296,10 +300,7 @@ class FileAuditLog : public AuditLog {
   }
 
   void Send(Report report) {
-    Report whole = MakeReport();
-    whole.answers = std::move(report.answers);
-    whole.answered = report.answered;
-    loop_.Post([this, alive = weak_alive_, whole = std::move(whole)]() mutable {
+    loop_.Post([this, alive = weak_alive_, whole = Completed(std::move(report))]() mutable {
       if (alive.lock() != nullptr) Take(std::move(whole));
     });
   }

@@ -83,7 +83,7 @@ class AuditLog {
   // and the number of lost records is put on record when there is room again.
   virtual void Append(AuditRecord record, Done done = nullptr, AuditSpace space = AuditSpace::kNormal) = 0;
 
-  // Calls `done` after everything before is written, with a last checkpoint. For a clean stop.
+  // Calls `done` after everything before is written, with a last checkpoint whose copy gets a moment. For a clean stop.
   virtual void Seal(Done done) = 0;
 
   // Serials of `issue` lines that lie after the stored head (or anywhere, when there was none), oldest first; expired

@@ -216,8 +216,7 @@ class Recovery {
     const uint64_t bytes = file.size() - scan.good_bytes;
     RETURN_IF_ERROR(Annotate(CopyTail(file, scan.good_bytes, aside), "set aside the torn last line of {}", path_));
     RETURN_IF_ERROR(file.Truncate(scan.good_bytes));
-    LANYARD_LOG_WARN("audit log {}: its last line was torn ({} bytes, never acknowledged); set aside as {}", path_,
-                     bytes, aside);
+    LANYARD_LOG_WARN("audit log {}: its last line was torn ({} bytes); set aside as {}", path_, bytes, aside);
     found_.notes.push_back(
         Note("set-aside", aside,
              fmt::format("the last line was torn: {}; its {} bytes are in {}", scan.problem, bytes, aside)));

@@ -24,16 +24,19 @@ struct Run {
 std::string KeyIdOf(const std::string& checkpoint_line) {
   if (checkpoint_line.empty()) return "";
   const Result<AuditLine> line = ParseAuditLine(checkpoint_line);
-  return line.ok() && line->checkpoint ? line->checkpoint->key_id : "";
+  if (!line.ok()) return "";
+  const auto& checkpoint = line->checkpoint;
+  return checkpoint ? checkpoint->key_id : "";
 }
 
 // The line that this checkpoint covers; 0 when it is not the line before, or the signature is not ours.
 uint64_t SignedBy(const std::string& checkpoint_line, const CheckpointTest& is_ours) {
   if (checkpoint_line.empty()) return 0;
   const Result<AuditLine> line = ParseAuditLine(checkpoint_line);
-  if (!line.ok() || !line->checkpoint || line->checkpoint->covered != AuditHead{line->seq - 1, line->prev_hash})
-    return 0;
-  return is_ours(*line->checkpoint) ? line->checkpoint->covered.seq : 0;
+  if (!line.ok()) return 0;
+  const auto& checkpoint = line->checkpoint;
+  if (!checkpoint || checkpoint->covered != AuditHead{line->seq - 1, line->prev_hash}) return 0;
+  return is_ours(*checkpoint) ? checkpoint->covered.seq : 0;
 }
 
 // Why `line` does not continue a run that ends at `end` (seq 0: any line may begin it); empty when it does.
@@ -81,7 +84,6 @@ Result<AuditScan> ScanAuditFile(int fd, const std::string& path, const std::opti
         scan.only_last_line = !link || !line.ended || line.too_long;
       }
     }
-    scan.total_bytes = line.offset + line.text.size() + 1;
     if (!link || !line.ended || line.too_long) continue;
 
     if (scan.first.seq == 0) scan.first = {link->seq, std::string(link->prev_hash)};
@@ -98,8 +100,9 @@ Result<AuditScan> ScanAuditFile(int fd, const std::string& path, const std::opti
       run.checkpoint_line = line.text;
       if (run.signed_seq == 0) run.signed_seq = SignedBy(run.checkpoint_line, is_ours);
     } else if (IsIssueKind(kind) && (!anchor || link->seq > anchor->seq)) {
-      const Result<AuditLine> parsed = ParseAuditLine(line.text);
-      if (parsed.ok() && parsed->issued) on_issued(*parsed->issued);
+      if (const Result<AuditLine> parsed = ParseAuditLine(line.text); parsed.ok()) {
+        if (const auto& issued = parsed->issued) on_issued(*issued);
+      }
     }
     scan.last_run_end = run.end;
   }

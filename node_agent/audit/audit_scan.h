@@ -21,8 +21,7 @@ namespace lanyard {
 
 struct AuditScan {
   uint64_t lines = 0;
-  uint64_t good_bytes = 0;  // of the first run, which begins with the file
-  uint64_t total_bytes = 0;
+  uint64_t good_bytes = 0;      // of the first run, which begins with the file
   std::string problem;          // "line 17: …": where the first run breaks; empty: it does not
   bool only_last_line = false;  // and what breaks it is nothing but the last line
 

@@ -115,6 +115,11 @@ class Verification {
     }
     if (verdict_.records == 0) Note("there is no line at all");
     if (verdict_.first_seq > 1) Note("begins at seq {}: earlier files are not here", verdict_.first_seq);
+    if (older_copies_ > 0 && copies_found_ == 0 && !follows_copy_ && verdict_.checkpoints == 0) {
+      Problem(first_.path, first_.line,
+              "it comes after all copied checkpoints, continues none of them, and nothing that follows is signed: give "
+              "the files before it, or the log was replaced");
+    }
     JudgeTail();
     if (dropped_ > 0) verdict_.problems.push_back(fmt::format("{} further problems are not shown", dropped_));
     return std::move(verdict_);
@@ -210,6 +215,7 @@ class Verification {
     }
     if (verdict_.first_seq == 0) {
       verdict_.first_seq = parsed->seq;
+      first_ = {path, line.number};
       RETURN_IF_ERROR(CheckFirst(*parsed, problem));
     } else if (linked_ || first_of_file) {
       CheckLink(*parsed, first_of_file, problem);
@@ -229,10 +235,11 @@ class Verification {
 
   // Older lines may have been removed. A copy of the last of them still says what comes after it.
   template <class Problem>
-  Status CheckFirst(const AuditLine& line, Problem problem) const {
+  Status CheckFirst(const AuditLine& line, Problem problem) {
     if (line.seq == 1 && line.prev_hash != NoAuditHash()) problem("the first line of all names one before it");
     const auto before = copies_.find(line.seq - 1);
     if (before == copies_.end()) return OkStatus();
+    follows_copy_ = true;
     ASSIGN_OR_RETURN(const std::string hash, HashAuditLine(before->second.line));
     if (hash != line.prev_hash) {
       problem(
@@ -297,8 +304,10 @@ class Verification {
   const uint64_t sign_after_ = AuditOptions{}.checkpoint_lines;  // nobody can configure it
   PublicKey key_;
   AuditVerdict verdict_;
-  AuditHead last_;       // the last line that could be read
-  bool linked_ = false;  // and the next one is to continue it
+  Place first_;                // the first line that could be read
+  bool follows_copy_ = false;  // it is the one right after a copied checkpoint
+  AuditHead last_;             // the last line that could be read
+  bool linked_ = false;        // and the next one is to continue it
   bool ends_signed_ = false, ends_in_record_ = false;
   Tail tail_;
   uint64_t unsigned_here_ = 0;  // lines of the file that is read, after its last valid checkpoint

@@ -1,17 +1,20 @@
 #include "node_agent/audit/audit_writer.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
 #include "node_agent/audit/audit_line.h"
-#include "node_agent/audit/audit_scan.h"
 #include "node_agent/base/file.h"
 #include "node_agent/base/file_trust.h"
 #include "node_agent/base/log.h"
 
 namespace lanyard {
+
+void AddToReport(HealthReport& report, HealthLevel level, const std::string& text) {
+  if (text.empty()) return;
+  report.level = std::max(report.level, level);
+  report.text += (report.text.empty() ? "" : ". ") + text;
+}
 
 Result<std::unique_ptr<AuditWriter>> AuditWriter::Open(AuditOptions options, WallTime now) {
   if (options.stored_head && options.stored_head->seq == 0) options.stored_head.reset();
@@ -113,109 +116,6 @@ Status AuditWriter::TryWrite(std::span<AuditEntry* const> entries, WallTime now,
   return WriteLines(entries, now, wish);
 }
 
-// The file is ours and there is one.
-Status AuditWriter::Prepare(WallTime now) {
-  if (file_) {
-    ASSIGN_OR_RETURN(const AuditFile::Fate fate, file_->Look());
-    if (fate != AuditFile::Fate::kOurs) return LeaveFile(fate, now);
-    if (file_->size() < options_.rotate_bytes) return OkStatus();
-    const Status rotated = Rotate(now);
-    if (!rotated.ok()) {
-      if (rotate_problem_.empty()) LANYARD_LOG_ERROR("rotate the audit log: {}", Message(rotated));
-      rotate_problem_ = fmt::format("the audit log cannot be rotated: {}", Message(rotated));
-    }
-    if (file_) return OkStatus();  // a file that has become too long is better than none
-  }
-  return BeginFile(now);
-}
-
-Status AuditWriter::BeginFile(WallTime now) {
-  Result<AuditFile> fresh = AuditFile::Create(options_.path);
-  if (fresh.status().code() == StatusCode::kAlreadyExists) {
-    const std::string aside = AsideName(options_.path, "foreign", FormatAuditTime(now));
-    RETURN_IF_ERROR(MoveAuditFile(options_.path, aside));
-    Note("set-aside", aside,
-         fmt::format("a file that is not ours was in the place of a new one; it is kept as {}", aside));
-    fresh = AuditFile::Create(options_.path);
-  }
-  if (!fresh.ok()) return fresh.status();
-  if (file_) left_.push_back(file_->extent());
-  file_ = *std::move(fresh);
-  return OkStatus();
-}
-
-// Somebody has done something to the file. A new one continues the chain, and says so.
-Status AuditWriter::LeaveFile(AuditFile::Fate fate, WallTime now) {
-  if (!Sync().ok()) AddDamage(sync_problem_);  // there is no later for what is in this file
-  std::string what, resource = options_.path;
-  if (fate == AuditFile::Fate::kChanged) {
-    resource = AsideName(options_.path, "damaged", FormatAuditTime(now));
-    RETURN_IF_ERROR(MoveAuditFile(options_.path, resource));
-    what = fmt::format("somebody appended to the file or cut it while it was written; it is kept as {}", resource);
-  } else {
-    const std::string where = file_->WhereNow();
-    what = where.empty() ? "somebody removed the file while it was written"
-                         : fmt::format("somebody moved the file while it was written; it is now {}", where);
-    if (fate == AuditFile::Fate::kReplaced) {
-      resource = AsideName(options_.path, "foreign", FormatAuditTime(now));
-      RETURN_IF_ERROR(MoveAuditFile(options_.path, resource));
-      what += fmt::format("; what was put in its place is kept as {}", resource);
-    }
-  }
-  // Only now: should the directory come back with the file in it, nothing has happened.
-  RETURN_IF_ERROR(BeginFile(now));
-  what += fmt::format("; its last line was seq {}, hash {}", head_.seq, head_.hash);
-  LANYARD_LOG_ERROR("audit log {}: {}", options_.path, what);
-  AddDamage(fmt::format("the audit log {}: {}. Leave the file to lanyard: it rotates by itself", options_.path, what));
-  Note("set-aside", resource, what);
-  return OkStatus();
-}
-
-// The old file ends in a checkpoint and gets its name. Cut short at any instant, the next start finds either the file
-// as it was, or no file and a rotated one to continue from.
-Status AuditWriter::Rotate(WallTime now) {
-  if (since_checkpoint_ > 0) RETURN_IF_ERROR(WriteLines({}, now, CheckpointWish::kNow));
-  RETURN_IF_ERROR(Sync());
-  const std::string rotated = RotatedName(options_.path, head_.seq);
-  RETURN_IF_ERROR(MoveAuditFile(options_.path, rotated));
-  left_.push_back(file_->extent());
-  file_.reset();
-  rotate_problem_.clear();
-  Note("rotate", rotated, fmt::format("continues {}, which ends with seq {}", rotated, head_.seq));
-  NoteRemovals();
-  return OkStatus();
-}
-
-// What is removed is on record first.
-void AuditWriter::NoteRemovals() {
-  if (options_.keep_files == 0) return;
-  const Result<std::vector<RotatedAuditFile>> files = RotatedAuditFiles(options_.path);
-  if (!files.ok()) {
-    rotate_problem_ = fmt::format("old files of the audit log are not removed: {}", Message(files.status()));
-    return;
-  }
-  for (size_t i = 0; i + options_.keep_files < files->size(); ++i) {
-    const std::string& path = (*files)[i].path;
-    const Result<AuditFileEnds> ends = ReadAuditFileEnds(path);
-    Note("remove", path,
-         ends.ok() ? fmt::format("removes a rotated file: seq {} to {}, last hash {}", ends->first_seq, ends->last.seq,
-                                 ends->last.hash)
-                   : fmt::format("removes a rotated file that cannot be read as one: {}", Message(ends.status())));
-    to_remove_.push_back(path);
-  }
-}
-
-void AuditWriter::RemoveNoted() {
-  if (to_remove_.empty()) return;
-  for (const std::string& path : to_remove_) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) {
-      rotate_problem_ = fmt::format("{}", Message(ErrnoStatus(errno, fmt::format("remove {}", path))));
-    }
-  }
-  to_remove_.clear();
-  IGNORE_ERROR(SyncDirectory(ParentDirectory(options_.path)), "a file that comes back is removed by the next rotation");
-}
-
 Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish) {
   std::string text;
   AuditHead head = head_;
@@ -256,6 +156,10 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
     write(lost, now);
   }
   for (const AuditEntry* entry : entries) write(entry->record, entry->time);
+  // Nobody has anything to say, and only a line can show that writing works again. With the reserve spent it does not.
+  if (lines == 0 && !write_problem_.empty() && !reserve_spent_) {
+    write({.kind = AuditKind::kAudit, .reason = "the log can be written again", .action = "resume"}, now);
+  }
   if (wish == CheckpointWish::kNow && since > 0) sign();
   if (!failed.ok()) return Annotate(failed, "write audit log {}", options_.path);
   if (lines == 0) return OkStatus();
@@ -288,11 +192,18 @@ Status AuditWriter::WriteLines(std::span<AuditEntry* const> entries, WallTime no
 
 Status AuditWriter::Sync() {
   if (!unsynced_ || !file_) return OkStatus();
-  const Status synced = file_->Sync();
+  Status synced = file_->Sync();
   unsynced_ = !synced.ok();
   sync_problem_ = synced.ok() ? "" : fmt::format("{}; what is written may not survive a power cut", Message(synced));
   if (synced.ok()) durable_ = head_;
   return synced;
+}
+
+Status AuditWriter::Seal() {
+  constexpr std::chrono::milliseconds kForTheCopy{1000};
+  RETURN_IF_ERROR(Sync());
+  copy_.Flush(kForTheCopy);
+  return OkStatus();
 }
 
 void AuditWriter::RestoreReserve() {
@@ -309,7 +220,7 @@ void AuditWriter::SetOptions(AuditOptions options) {
   options.path = options_.path;
   options.key_path = options_.key_path;
   options.stored_head = options_.stored_head;
-  if (options.checkpoints_to != options_.checkpoints_to) copy_ = CheckpointCopy(options.checkpoints_to);
+  copy_.SetTarget(options.checkpoints_to);
   options.reserve_bytes = options_.reserve_bytes;
   options_ = std::move(options);
 }
@@ -328,18 +239,13 @@ AuditStats AuditWriter::stats() const {
 
 HealthReport AuditWriter::health() const {
   HealthReport report;
-  const auto add = [&](HealthLevel level, const std::string& text) {
-    if (text.empty()) return;
-    report.level = std::max(report.level, level);
-    report.text += (report.text.empty() ? "" : ". ") + text;
-  };
+  const auto add = [&report](HealthLevel level, const std::string& text) { AddToReport(report, level, text); };
   add(HealthLevel::kBroken, write_problem_);
   // Spent, what is normal is refused, even though the last batch may have been one that was not.
   if (write_problem_.empty()) add(reserve_spent_ ? HealthLevel::kBroken : HealthLevel::kDegraded, reserve_problem_);
   add(HealthLevel::kDegraded, damage_);
   add(HealthLevel::kDegraded, sync_problem_);
   add(HealthLevel::kDegraded, rotate_problem_);
-  add(HealthLevel::kDegraded, copy_.problem());
   if (lost_unnoted_ > 0) add(HealthLevel::kDegraded, fmt::format("{} audit records are lost", lost_unnoted_));
   return report;
 }

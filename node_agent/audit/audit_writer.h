@@ -34,6 +34,9 @@ struct AuditEntry {
 
 enum class CheckpointWish { kWhenDue, kNow };
 
+// Adds a finding, if there is one: `text` is not empty.
+void AddToReport(HealthReport& report, HealthLevel level, const std::string& text);
+
 class AuditWriter {
  public:
   static Result<std::unique_ptr<AuditWriter>> Open(AuditOptions options, WallTime now);
@@ -43,6 +46,8 @@ class AuditWriter {
   Status Write(std::span<AuditEntry> entries, WallTime now, CheckpointWish wish);
   // Puts on the disk what was left for later.
   Status Sync();
+  // The same for a clean stop: copies of checkpoints get a moment to arrive, too.
+  Status Seal();
   bool unsynced() const { return unsynced_; }
 
   // Records that were refused before they came here, and that nobody waited for.
@@ -53,19 +58,29 @@ class AuditWriter {
   // What was written, file by file, since the last call: those that were left, then the current one.
   std::vector<AuditExtent> TakeExtents();
   AuditStats stats() const;
-  HealthReport health() const;
+  HealthReport health() const;  // without the copies
+  // Thread: any.
+  const CheckpointCopy& copies() const { return copy_; }
   std::vector<IssuedSerial> TakeIssued() { return std::move(issued_); }
 
  private:
   AuditWriter(AuditOptions options, AuditLock lock, AuditKey key, AuditRecovery found);
 
+  // What we have renamed since others did something to it, or put something in its place.
+  struct SetAside {
+    std::string resource, what;
+  };
+
   Status TryWrite(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish);
+  // One file after the other (audit_writer_files.cc).
   Status Prepare(WallTime now);
   Status LeaveFile(AuditFile::Fate fate, WallTime now);
+  SetAside Loss() const;
   Status BeginFile(WallTime now);
   Status Rotate(WallTime now);
   void NoteRemovals();
   void RemoveNoted();
+  // What is in them.
   Status WriteLines(std::span<AuditEntry* const> entries, WallTime now, CheckpointWish wish);
   void RestoreReserve();
   void AddDamage(const std::string& text);
@@ -75,7 +90,9 @@ class AuditWriter {
   AuditLock lock_;
   AuditKey key_;
   std::optional<AuditFile> file_;
-  std::vector<AuditExtent> left_;  // files that nothing is written to any more
+  std::vector<AuditExtent> left_;      // files that nothing is written to any more
+  std::optional<SetAside> set_aside_;  // what is on no record yet, for want of a file
+  uint64_t rotate_again_at_ = 0;       // the size at which to try it, after a failure
   AuditHead head_, durable_;
   uint64_t since_checkpoint_;
   bool unsynced_ = false;

@@ -174,11 +174,17 @@ class Load {
 
   void ReadPath(const std::string& path) {
     std::vector<std::string> files = {path};
+    const auto* kept = PreviousOf(path);
     if (IsDirectory(path)) {
+      if (kept != nullptr && kept->contains(path)) {
+        return KeepPath(
+            path, Error(StatusCode::kFailedPrecondition,
+                        "registry file {} is a directory now: restore it, or restart to read the directory", path));
+      }
       Result<std::vector<std::string>> listed = ListFiles(path, result_.warnings);
       if (!listed.ok()) return KeepPath(path, Annotate(listed.status(), "registry directory {}", path));
       files = *std::move(listed);
-    } else if (const auto* kept = PreviousOf(path); kept != nullptr && !kept->empty() && !kept->contains(path)) {
+    } else if (kept != nullptr && !kept->empty() && !kept->contains(path)) {
       // It was a directory with files; now it is gone, or something else is in its place.
       return KeepPath(path,
                       Error(StatusCode::kNotFound, "registry directory {} is not there any more: restore it", path));
@@ -194,8 +200,7 @@ class Load {
       lines.Add(content.status());
       for (std::string& line : lines.Sorted()) result_.errors.push_back(std::move(line));
       result_.broken.push_back(file);
-      if (const auto* kept = PreviousOf(path); kept != nullptr && kept->contains(file))
-        good.emplace(file, kept->at(file));
+      if (kept != nullptr && kept->contains(file)) good.emplace(file, kept->at(file));
     }
   }
 

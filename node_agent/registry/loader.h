@@ -2,9 +2,9 @@
 //
 // A configured path is a YAML file or a directory; of a directory, its files `*.yaml` that do not begin with a dot,
 // sorted by name, symlinks followed. Each must be trusted (file_trust.h). A file deleted from a directory that is still
-// there is gone, and its entries with it. A configured path that vanishes is a broken registry, not an empty one: what
-// it last held stays. When other paths are configured and one of them cannot be read, those that were configured before
-// stay, too: a slip of the pen may not take every identity away.
+// there is gone, and its entries with it. A configured path that vanishes, or is a directory now where it was a file,
+// is a broken registry, not an empty one: what it last held stays. When other paths are configured and one of them
+// cannot be read, those that were configured before stay, too: a slip of the pen may not take every identity away.
 //
 // Thread: any; blocks on the disk.
 #pragma once

@@ -54,6 +54,7 @@ class Registry {
     requires requires(const Findings& findings) { findings.gaps.front().prefix; }
   Verdicts Match(const Findings& findings) const {
     std::vector<std::string_view> prefixes;
+    prefixes.reserve(findings.gaps.size());
     for (const auto& gap : findings.gaps) prefixes.push_back(gap.prefix);
     return Match(findings.selectors, prefixes);
   }

@@ -8,6 +8,7 @@
 
 #include "node_agent/base/log.h"
 #include "node_agent/state/schema.h"
+#include "pki/hex.h"
 
 namespace lanyard {
 namespace {
@@ -37,9 +38,10 @@ Status Damaged(const std::string& path, std::string_view what) {
 Result<std::optional<AuditHead>> LoadHead(SqliteStatement& query, const std::string& path) {
   ASSIGN_OR_RETURN(const bool row, query.Step());
   if (!row) return std::nullopt;
-  AuditHead head{static_cast<uint64_t>(query.Number(0)), query.Text(1)};
+  const int64_t seq = query.Number(0);
+  AuditHead head{static_cast<uint64_t>(seq), query.Text(1)};
   query.Reset();
-  if (head.hash.size() != 64 || !IsHex(head.hash)) return Damaged(path, "the head of the audit log in it is no hash");
+  if (seq <= 0 || !IsLowerHex(head.hash, 64)) return Damaged(path, "the head of the audit log in it makes no sense");
   return head;
 }
 

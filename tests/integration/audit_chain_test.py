@@ -118,9 +118,11 @@ class AuditChainTest(NodeTest):
     @unittest.skipUnless(PYTHON.startswith('/usr/'), 'needs an interpreter that runs from anywhere')
     def test_programs_with_hostile_paths_make_one_valid_line_each(self):
         node, log = self.running([entry('/other', 'unix:uid:4242')])
-        [path] = self.hostile_call(node, log, b'q/"a\\b\\n","seq":1,"x":"\xff\xfe\xc3\x28\xe2\x80\xa8\xe2\x80\xae/"program\xf0\x9f')
-        self.assertIn('/"a\\b\\n","seq":1,"x":"\ufffd', path)
-        # No selector holds a control character: no entry can ask for such a path, and the others are found out all the same.
+        [path] = self.hostile_call(node, log, b'q/"a\\b\\n","seq":1,"x":"\xe2\x80\xa8\xe2\x80\xae/"program')
+        self.assertIn('/"a\\b\\n","seq":1,"x":"\u2028', path)
+        # No selector holds a control character, or what is not UTF-8: no entry can ask for such a path, and the others are found
+        # out all the same.
+        self.assertEqual(self.hostile_call(node, log, b'q/\xff\xfe\xc3\x28/program\xf0\x9f'), [])
         self.assertEqual(self.hostile_call(node, log, b'c/a\n{"seq":1,"kind":"fetch"}\n\r\t\x1b[31m/program'), [])
         for shown in (node.cli('audit', 'tail', '-n', '100').stdout, node.log_text()):
             self.assertIsNone(re.search(r'[\x00-\x09\x0b-\x1f\x7f]', shown))

@@ -126,13 +126,14 @@ TEST_F(AttestorSetTest, WhereNothingIsWantedTheCallerIsStillLookedAt) {
 TEST_F(AttestorSetTest, AnAttestorThatFailsIsAGapOfItsTypeAndHidesNothingElse) {
   TestProcess process([] {});
   Ask(process.Peer(geteuid()));
-  one_->Answer(Error(StatusCode::kUnavailable, "socket is gone"));
+  one_->Answer(Error(StatusCode::kUnavailable, "socket {} is gone", "/a\xff"));
   two_->Answer(Findings{{{"two", "a:1"}}, {}});
   ASSERT_EQ(Code(), StatusCode::kOk) << Text();
   EXPECT_THAT(Texts(**result_), ElementsAre("two:a:1"));
   ASSERT_EQ((*result_)->gaps.size(), 1u);
   EXPECT_EQ((*result_)->gaps[0].prefix, "one");
   EXPECT_EQ((*result_)->gaps[0].why.code(), StatusCode::kUnavailable);
+  EXPECT_EQ(Message((*result_)->gaps[0].why), "socket /a\uFFFD is gone") << "UTF-8, whatever others call their files";
 }
 
 TEST_F(AttestorSetTest, AtTheDeadlineWhatIsMissingIsAGapAndTheAttemptIsCancelled) {

@@ -73,6 +73,26 @@ TEST_F(BlockingJobsTest, HoweverManyUidsHangThereArePlacesForWhatBelongsToNone) 
   EXPECT_EQ(jobs.running(), 0);
 }
 
+// Into all of which one dead file system is mounted.
+TEST_F(BlockingJobsTest, HoweverManyContainersHangThereArePlacesForTheOthers) {
+  BlockingJobs jobs(loop_, {.total = 3, .per_owner = 2, .of_containers = 2});
+  for (const char* id : {"a1", "b2", "c3", "d4"}) {
+    tickets_.push_back(jobs.Submit(
+        BlockingJobs::OfContainer(id), [gate = gate_] { gate.wait(); }, [this] { ++hung_done_; }));
+  }
+  EXPECT_EQ(jobs.running(), 2);
+  int others = 0;
+  for (const BlockingJobs::Owner owner :
+       {BlockingJobs::Owner{1000}, BlockingJobs::kUserDatabase, BlockingJobs::kKubelet}) {
+    tickets_.push_back(jobs.Submit(
+        owner, [] {}, [&] { ++others; }));
+  }
+  ASSERT_TRUE(RunUntil(loop_, [&] { return others == 3; }));
+  LetGo();
+  ASSERT_TRUE(RunUntil(loop_, [&] { return hung_done_ == 4; }));
+  EXPECT_EQ(jobs.running(), 0);
+}
+
 TEST_F(BlockingJobsTest, ADroppedTicketIsNeverAnswered) {
   bool answered = false;
   bool worked = false;
@@ -117,10 +137,12 @@ TEST(DefaultBlockingLimitsTest, StaysBelowThePoolsSize) {
   setenv("UV_THREADPOOL_SIZE", "16", 1);
   EXPECT_EQ(DefaultBlockingLimits().total, 15);
   EXPECT_EQ(DefaultBlockingLimits().of_uids, 8);
+  EXPECT_EQ(DefaultBlockingLimits().of_containers, 6);
   setenv("UV_THREADPOOL_SIZE", "1", 1);
   EXPECT_EQ(DefaultBlockingLimits().total, 1);
   EXPECT_EQ(DefaultBlockingLimits().per_owner, 1);
   EXPECT_EQ(DefaultBlockingLimits().of_uids, 1);
+  EXPECT_EQ(DefaultBlockingLimits().of_containers, 1);
   unsetenv("UV_THREADPOOL_SIZE");
   EXPECT_EQ(DefaultBlockingLimits().total, 3);
 }

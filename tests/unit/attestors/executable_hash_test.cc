@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <linux/magic.h>
+#include <sched.h>
 
 #include <atomic>
 #include <future>
 
 #include "attestors/executable_read.h"
+#include "attestors/mount_owner.h"
 #include "tests/support/loop_driver.h"
 #include "tests/unit/attestors/test_process.h"
 
@@ -172,6 +174,24 @@ TEST_F(HashFileTest, AFileTooLargeIsAnError) {
 TEST_F(HashFileTest, StopsWhenNobodyWaits) {
   cancelled_ = true;
   EXPECT_EQ(HashFile(fd_.get(), before_, 1 << 20, cancelled_).status().code(), StatusCode::kCancelled);
+}
+
+// As where the node agent itself runs in a user namespace: NS_GET_USERNS is not permitted then.
+TEST(OnlyRootMountsTest, AMountNamespaceOfAnOuterUserNamespaceIsNotOurs) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (unshare(CLONE_NEWUSER) != 0) _exit(2);
+    const auto mounts = OwnMounts().Current();
+    const Result<ProcDir> self = ProcDir::Open(getpid());
+    if (!mounts.ok() || !self.ok()) _exit(3);
+    const Result<bool> ours = OnlyRootMounts(*self, **mounts);
+    _exit(ours.ok() && !*ours ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 2) GTEST_SKIP() << "user namespaces are not allowed here";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(MayCacheTest, OnlySettledFilesOfLocalBlockDevices) {

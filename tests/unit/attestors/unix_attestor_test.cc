@@ -97,6 +97,22 @@ TEST_F(UnixAttestorTest, GivesSupplementaryGroups) {
   EXPECT_THAT(found, Contains("unix:supplementary_group:root"));
 }
 
+TEST_F(UnixAttestorTest, NamesOfSupplementaryGroupsAreLookedUpOnlyWhereTheyAreWanted) {
+  LANYARD_NEEDS_ROOT();
+  TestProcess process([] {
+    const gid_t groups[] = {0, 54321};
+    if (setgroups(2, groups) != 0) _exit(71);
+  });
+  auto wanted = std::make_shared<WantedKinds>();
+  wanted->Add({"unix", "supplementary_gid:0"});
+  auto attestation = set_.Attest(process.Peer(0), clock_.MonoNow() + 1s,
+                                 [this](Result<Findings> r) { result_ = std::move(r); }, {.wanted = wanted});
+  ASSERT_TRUE(RunUntil(loop_, [&] { return result_.has_value(); }));
+  EXPECT_THAT(Texts(), Contains("unix:supplementary_gid:54321"));
+  EXPECT_THAT(Texts(), Not(Contains(StartsWith("unix:supplementary_group:"))));
+  EXPECT_FALSE(tools_.names.Cached(NameKind::kGroup, {54321}).has_value());
+}
+
 TEST_F(UnixAttestorTest, ThousandsOfGroupsAreAGapAndNotABurden) {
   LANYARD_NEEDS_ROOT();
   std::vector<gid_t> groups;
@@ -124,6 +140,12 @@ TEST_F(UnixAttestorTest, ADeletedProgramHasAHashAndNoPath) {
 
 TEST_F(UnixAttestorTest, APathWithANewlineGivesNoPath) {
   const std::string path = directory_.CopyOfSleep("agent\nunix:uid:0");
+  std::unique_ptr<TestProcess> process(TestProcess::Execute(path, 0));
+  EXPECT_THAT(Attest(process->Peer(geteuid())), Not(Contains(StartsWith("unix:path:"))));
+}
+
+TEST_F(UnixAttestorTest, APathThatIsNotUtf8GivesNoPath) {
+  const std::string path = directory_.CopyOfSleep("agent\xff");
   std::unique_ptr<TestProcess> process(TestProcess::Execute(path, 0));
   EXPECT_THAT(Attest(process->Peer(geteuid())), Not(Contains(StartsWith("unix:path:"))));
 }

@@ -17,6 +17,19 @@ class AuditDiskTest : public AuditTest {
   }
 };
 
+// Runs `body` in a process of its own and returns how it ended.
+template <class Body>
+int InChild(Body body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    _exit(::testing::Test::HasFailure() ? 1 : 0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return status;
+}
+
 TEST_F(AuditDiskTest, AFileThatWasMovedIsContinuedAndThatIsOnRecord) {
   Open();
   WriteMany(3);
@@ -73,6 +86,33 @@ TEST_F(AuditDiskTest, AFileThatOthersWroteToIsSetAside) {
   EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
 }
 
+// Without file descriptors it can be renamed, and no new one be made.
+TEST_F(AuditDiskTest, WhatOthersDidToAFileIsOnRecordThoughTheNextCouldNotBeBegunAtOnce) {
+  const int ended = InChild([&] {
+    Open();
+    WriteMany(3);
+    std::ofstream(options.path, std::ios::app) << "foreign\n";
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    const rlim_t whole = limit.rlim_cur;
+    const int next = dup(0);
+    close(next);
+    limit.rlim_cur = static_cast<rlim_t>(next);
+    setrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_FALSE(Write(Record("refused")).ok());
+    EXPECT_FALSE(Write(Record("refused")).ok());
+    limit.rlim_cur = whole;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    EXPECT_TRUE(Write(Record("again")).ok());
+    EXPECT_THAT(Names(".damaged-"), SizeIs(1));
+    const nlohmann::json note = nlohmann::json::parse(Lines().at(0));
+    EXPECT_EQ(note["resource"], Names(".damaged-").at(0));
+    EXPECT_THAT(note["reason"].get<std::string>(), HasSubstr("somebody appended to the file or cut it"));
+    Close();
+  });
+  EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
 TEST_F(AuditDiskTest, ADirectoryThatIsGoneIsAnErrorAndWhatWasLostIsCounted) {
   Open();
   WriteMany(3);
@@ -96,19 +136,6 @@ TEST_F(AuditDiskTest, ADirectoryThatIsGoneIsAnErrorAndWhatWasLostIsCounted) {
   ASSERT_TRUE(Write(Record("anew")).ok());
   EXPECT_THAT(VerifyAudit({.files = {away + "/audit.jsonl", options.path}, .key_file = away + "/audit.pub"})->problems,
               IsEmpty());
-}
-
-// Runs `body` in a process of its own and returns how it ended.
-template <class Body>
-int InChild(Body body) {
-  const pid_t child = fork();
-  if (child == 0) {
-    body();
-    _exit(::testing::Test::HasFailure() ? 1 : 0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return status;
 }
 
 TEST_F(AuditDiskTest, EveryAcknowledgedRecordIsThereAfterAKill) {
@@ -175,6 +202,32 @@ TEST_F(AuditDiskTest, AWriteThatOnlyPartlyFitsIsTakenBack) {
     setrlimit(RLIMIT_FSIZE, &limit);
     EXPECT_TRUE(Write(Record("again")).ok());
     EXPECT_EQ(log->health().text, "");
+    EXPECT_THAT(Verify().problems, IsEmpty());
+    Close();
+  });
+  EXPECT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
+TEST_F(AuditDiskTest, HealthTurnsGoodOnlyWhenALineCouldBeWrittenThoughNobodyWritesAnything) {
+  const int ended = InChild([&] {
+    signal(SIGXFSZ, SIG_IGN);
+    Open();
+    WriteMany(1);
+    rlimit limit{};
+    getrlimit(RLIMIT_FSIZE, &limit);
+    const rlim_t whole = limit.rlim_cur;
+    limit.rlim_cur = Slurp(options.path).size();
+    setrlimit(RLIMIT_FSIZE, &limit);
+    EXPECT_FALSE(Write(Record("refused")).ok());
+    clock.Advance(2s);
+    EXPECT_TRUE(RunUntil(loop, [&] { return log->stats().failed_batches == 2; }));
+    EXPECT_EQ(log->health().level, HealthLevel::kBroken);
+    limit.rlim_cur = whole;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    clock.Advance(2s);
+    EXPECT_TRUE(RunUntil(loop, [&] { return log->health().text.empty(); }));
+    EXPECT_THAT(Lines(), SizeIs(3));
+    EXPECT_EQ(nlohmann::json::parse(Lines().back())["action"], "resume");
     EXPECT_THAT(Verify().problems, IsEmpty());
     Close();
   });

@@ -7,14 +7,9 @@
 
 #include "tests/unit/audit/audit_fixture.h"
 
-namespace {
-
-int failing_syncs = 0;
-
-}  // namespace
-
 // In place of the C library's in this program.
 extern "C" int fdatasync(int fd) {
+  using lanyard::testing::failing_syncs;
   if (failing_syncs == 0) return static_cast<int>(syscall(SYS_fdatasync, fd));
   --failing_syncs;
   errno = EIO;

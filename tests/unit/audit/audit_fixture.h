@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -56,9 +57,13 @@ inline std::string Words(const Status& status) {
   return std::string(Message(status));
 }
 
+// How many of the next calls of fdatasync(2) in this program fail (audit_file_test.cc).
+inline std::atomic<int> failing_syncs = 0;
+
 class AuditTest : public ::testing::Test {
  protected:
   AuditTest() {
+    failing_syncs = 0;
     options.path = dir.Path("audit/audit.jsonl");
     options.key_path = dir.Path("audit/audit.key");
     options.environment = "production";

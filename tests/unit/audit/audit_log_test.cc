@@ -163,6 +163,19 @@ TEST_F(AuditLogTest, ARotatedNameThatIsTakenIsNotReplaced) {
   for (const std::string& path : Names(".jsonl.0")) EXPECT_EQ(Slurp(path), "precious");
 }
 
+TEST_F(AuditLogTest, WhileItCannotBeRenamedAFileIsNotSignedForEachBatch) {
+  options.rotate_bytes = 8000;
+  Open();
+  for (uint64_t seq = 2; seq < 100; ++seq) dir.Write("audit/" + RotatedName("audit.jsonl", seq), "precious", 0600);
+  while (Slurp(options.path).size() < options.rotate_bytes) WriteMany(1);
+  ASSERT_EQ(log->stats().checkpoints, 0u);
+  WriteMany(2);
+  EXPECT_EQ(log->stats().checkpoints, 1u);
+  EXPECT_THAT(log->health().text, HasSubstr("cannot be rotated"));
+  WriteMany(6);  // more than an eighth of what a file may have
+  EXPECT_EQ(log->stats().checkpoints, 2u) << "it is tried again";
+}
+
 TEST_F(AuditLogTest, FollowTellsOldLinesThenNewOnesAcrossRotation) {
   options.rotate_bytes = 5000;
   Open();
@@ -212,25 +225,6 @@ TEST_F(AuditLogTest, ATailMayBeEndedByItsOwnListenerAndOutliveTheLog) {
   tail.reset();
 }
 
-TEST_F(AuditLogTest, CopiesEachCheckpointAndCatchesUpAfterAFailure) {
-  options.checkpoints_to = dir.Path("elsewhere/copies");
-  Open();
-  WriteMany(1);
-  ASSERT_TRUE(Seal().ok()) << "a copy that fails blocks no record";
-  EXPECT_EQ(log->health().level, HealthLevel::kDegraded);
-  EXPECT_THAT(log->health().text, HasSubstr(options.checkpoints_to));
-  dir.MakeDir("elsewhere", 0700);
-  dir.Write("elsewhere/copies", "{\"torn", 0600);
-  WriteMany(1);
-  ASSERT_TRUE(Seal().ok());
-  EXPECT_EQ(log->health().text, "");
-  const std::vector<std::string> copies = LinesOf(options.checkpoints_to);
-  ASSERT_THAT(copies, SizeIs(3));
-  EXPECT_EQ(copies[2], Lines().back());
-  dir.Write("elsewhere/copies", copies[1] + "\n" + copies[2] + "\n", 0600);
-  EXPECT_THAT(Verify(options.checkpoints_to).problems, IsEmpty());
-}
-
 TEST_F(AuditLogTest, OptionsMayChangeWhileItRuns) {
   Open();
   WriteMany(5);
@@ -256,10 +250,13 @@ TEST_F(AuditLogTest, ADirectoryThatComesBackIsNoticedThoughNobodyWritesAnything)
 TEST_F(AuditLogTest, EverySecondTellsTheHeadOnlyOnceItIsOnTheDisk) {
   options.sync = SyncPolicy::kEverySecond;
   Open();
+  failing_syncs = 1'000'000;
   for (int i = 0; i < 50; ++i) ASSERT_TRUE(Write(Record("r")).ok());
-  ASSERT_TRUE(RunUntil(loop, [&] { return !heads.empty() && heads.back() == HeadOf(Lines().back()); }));
-  ASSERT_TRUE(Seal().ok());
-  ASSERT_TRUE(RunUntil(loop, [&] { return heads.back() == HeadOf(Lines().back()); }));
+  const AuditHead last = HeadOf(Lines().back());
+  ASSERT_TRUE(RunUntil(loop, [&] { return log->health().text.find("may not survive") != std::string::npos; }));
+  EXPECT_TRUE(heads.empty() || heads.back().seq < last.seq) << "no sync has succeeded";
+  failing_syncs = 0;
+  EXPECT_TRUE(RunUntil(loop, [&] { return !heads.empty() && heads.back() == last; }));
 }
 
 TEST_F(AuditLogTest, TheDestructorWritesWhatIsQueuedAndDropsTheAnswers) {

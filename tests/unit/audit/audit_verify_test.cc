@@ -239,6 +239,18 @@ TEST_F(AuditVerifyTest, FindsAForgedLogThatBeginsRightAfterACopiedCheckpoint) {
   EXPECT_THAT(VerifyFiles({files[1]}, copies).problems, IsEmpty()) << "the true one does continue it";
 }
 
+// As one can who has neither the key nor the lines before.
+TEST_F(AuditVerifyTest, FindsAnUnsignedLogThatBeginsBehindAllCopiedCheckpoints) {
+  const std::string last = LinesOf(files[0]).back();
+  const std::string copies = dir.Write("elsewhere", last + "\n", 0600);
+  Spill(files[2], Joined(Unsigned(3, {HeadOf(last).seq + 1, std::string(64, 'a')})));
+  EXPECT_THAT(VerifyFiles({files[2]}, copies).problems,
+              ElementsAre(AllOf(HasSubstr(files[2] + ":1: "), HasSubstr("give the files before it"))));
+  // An agent leaves such lines too, but then they continue what is copied.
+  Spill(files[2], Joined(Unsigned(3, HeadOf(last))));
+  EXPECT_THAT(VerifyFiles({files[2]}, copies).problems, IsEmpty());
+}
+
 TEST_F(AuditVerifyTest, SaysWhenNoCopyIsAboutTheLinesThatAreThere) {
   const std::string copies = dir.Write("elsewhere", LinesOf(files[0]).back() + "\n", 0600);
   EXPECT_THAT(VerifyFiles({files[2]}, copies).notes,

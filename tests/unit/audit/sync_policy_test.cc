@@ -28,8 +28,9 @@ TEST_F(AuditWriterSyncTest, ACheckpointIsOnTheDiskBeforeItIsCopiedElsewhere) {
   WriteOne();
   EXPECT_TRUE(writer->unsynced());
   WriteOne(CheckpointWish::kNow);
-  EXPECT_THAT(LinesOf(options.checkpoints_to), SizeIs(1));
   EXPECT_FALSE(writer->unsynced()) << "after a power cut the copy would accuse the log of having been cut";
+  EXPECT_TRUE(writer->Seal().ok());  // waits for the copy
+  EXPECT_THAT(LinesOf(options.checkpoints_to), SizeIs(1));
 }
 
 TEST_F(AuditWriterSyncTest, WhyAFileIsRemovedIsOnTheDiskBeforeItIs) {

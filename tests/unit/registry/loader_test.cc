@@ -148,6 +148,23 @@ TEST_F(LoaderTest, AVanishedFileThatWasNamedItselfKeepsItsState) {
   EXPECT_THAT(Paths(), ElementsAre("/a"));
 }
 
+TEST_F(LoaderTest, AFileThatIsADirectoryNowKeepsItsState) {
+  options_.paths = {dir_.Write("single.yaml", FileText(EntryText("/a")))};
+  EXPECT_TRUE(Load().ok());
+  fs::remove(dir_.Path("single.yaml"));
+  dir_.MakeDir("single.yaml");
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(Load().ok());
+    EXPECT_THAT(loaded_.errors, ElementsAre(HasSubstr(dir_.Path("single.yaml") + " is a directory now")));
+    EXPECT_THAT(loaded_.broken, ElementsAre(dir_.Path("single.yaml")));
+    EXPECT_THAT(Paths(), ElementsAre("/a"));
+  }
+  fs::remove(dir_.Path("single.yaml"));
+  dir_.Write("single.yaml", FileText(EntryText("/b")));
+  EXPECT_TRUE(Load().ok());
+  EXPECT_THAT(Paths(), ElementsAre("/b"));
+}
+
 TEST_F(LoaderTest, AMissingPathIsAnErrorAtStart) {
   options_.paths = {dir_.Path("none")};
   EXPECT_FALSE(Load().ok());

@@ -1,6 +1,7 @@
 #include "node_agent/state/sqlite_store.h"
 
 #include <future>
+#include <limits>
 
 #include "tests/unit/state/store_fixture.h"
 
@@ -68,19 +69,20 @@ TEST_F(SqliteStoreTest, TheSameSerialOfAnotherAuthorityIsAnotherCertificate) {
 }
 
 TEST_F(SqliteStoreTest, TheNewestHeadIsKeptAndFoundAtTheNextStart) {
+  constexpr uint64_t kLargest = std::numeric_limits<int64_t>::max();
   {
     auto agent = NewAgent();
     ASSERT_TRUE(agent->Open().ok());
     EXPECT_TRUE(agent->store->made_anew());
     EXPECT_EQ(agent->store->audit_head_at_start(), std::nullopt);
     agent->store->SaveAuditHead({1, std::string(64, '1')});
-    agent->store->SaveAuditHead({~0ull, std::string(64, '2')});
+    agent->store->SaveAuditHead({kLargest, std::string(64, '2')});
     EXPECT_TRUE(agent->Flush().ok());
     EXPECT_LE(agent->store->stats().commits, 2u);
   }
   auto agent = NewAgent();
   ASSERT_TRUE(agent->Open().ok());
-  EXPECT_EQ(agent->store->audit_head_at_start(), (AuditHead{~0ull, std::string(64, '2')}));
+  EXPECT_EQ(agent->store->audit_head_at_start(), (AuditHead{kLargest, std::string(64, '2')}));
 }
 
 TEST_F(SqliteStoreTest, AHeadThatNobodyFlushesIsCommittedByItself) {

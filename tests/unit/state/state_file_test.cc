@@ -167,10 +167,13 @@ TEST_F(StateFileTest, RefusesADatabaseThatLacksATable) {
   EXPECT_THAT(Text(opened), HasSubstr("no such table: audit_head"));
 }
 
-TEST_F(StateFileTest, RefusesAHeadThatIsNoHash) {
+TEST_F(StateFileTest, RefusesAHeadThatMakesNoSense) {
   MakeDatabase();
-  Sqlite(Path(), "INSERT INTO audit_head VALUES (1, 5, 'nonsense')");
-  EXPECT_EQ(NewAgent()->Open().code(), StatusCode::kDataLoss);
+  for (const std::string& head : {std::string("5, 'nonsense'"), "5, '" + kHash + "a'", "0, '" + kHash + "'",
+                                  "-1, '" + kHash + "'", "5, '" + std::string(64, 'A') + "'"}) {
+    Sqlite(Path(), "DELETE FROM audit_head; INSERT INTO audit_head VALUES (1, " + head + ")");
+    EXPECT_EQ(NewAgent()->Open().code(), StatusCode::kDataLoss) << head;
+  }
 }
 
 TEST_F(StateFileTest, RefusesRevocationsThatMakeNoSense) {
