@@ -156,8 +156,9 @@ Result<TlsContext> TlsContext::Create(TlsOptions options) {
 
 Result<SpiffeId> PeerId(const ssl_st* connection) {
   const Result<SpiffeId>* outcome = OutcomeOf(connection);
-  // Its certificate comes before the proof that it has the key.
-  if (outcome == nullptr || (outcome->ok() && SSL_is_init_finished(connection) == 0))
+  // Its certificate comes before the proof that it has the key, and its Finished after it.
+  char finished[1];
+  if (outcome == nullptr || (outcome->ok() && SSL_get_peer_finished(connection, finished, sizeof finished) == 0))
     return Error(StatusCode::kFailedPrecondition, "the peer has not been verified yet");
   return *outcome;
 }

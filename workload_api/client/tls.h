@@ -61,8 +61,7 @@ class TlsContext {
 
 // The verified and authorized peer of a connection made from a TlsContext, or why the handshake failed on this side:
 // Unauthenticated, InvalidArgument or PermissionDenied of the peer's certificate, or what the source says when there is
-// no identity to show. FailedPrecondition until the handshake is over: only then has the peer proved that it has the
-// key.
+// no identity to show. FailedPrecondition until the peer has proved that it has the key of its certificate.
 Result<SpiffeId> PeerId(const ssl_st* connection);
 
 // Why `attempted`, a handshake or a read or write after it, has failed on a connection made from a TlsContext: what
