@@ -205,6 +205,8 @@ Result<std::unique_ptr<BusConnection>> BusConnection::Open(const std::string& so
 }
 
 std::optional<std::string> BusPathLabel(const std::string& path, const std::string& prefix) {
+  // sd_bus_path_decode(3) also takes what lies deeper, and the prefix itself.
+  if (path.size() <= prefix.size() || path.find('/', prefix.size() + 1) != std::string::npos) return std::nullopt;
   char* label = nullptr;
   if (sd_bus_path_decode(path.c_str(), prefix.c_str(), &label) <= 0) return std::nullopt;
   std::string text(label);

@@ -5,19 +5,14 @@
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include "node_agent/base/utf8.h"
 
 namespace lanyard {
 namespace {
 
 using prometheus::MetricType;
-
-std::string ToValidUtf8(const std::string& text) {
-  using Json = nlohmann::json;
-  const std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Json::parse(quoted, nullptr, false).get<std::string>();
-}
 
 // Why Prometheus would refuse a sample, or nothing.
 std::optional<std::string> Objection(const prometheus::MetricFamily* family, MetricType type, const std::string& name,
@@ -64,7 +59,7 @@ void MetricPage::Histogram(std::string_view name, std::string_view help, const l
 
 void MetricPage::Add(MetricType type, std::string_view name, std::string_view help, prometheus::ClientMetric metric,
                      const Labels& labels) {
-  for (const auto& [label, value] : labels) metric.label.push_back({label, ToValidUtf8(value)});
+  for (const auto& [label, value] : labels) metric.label.push_back({label, ToUtf8(value)});
   std::sort(metric.label.begin(), metric.label.end());
   auto family =
       std::find_if(families_.begin(), families_.end(), [name](const auto& known) { return known.name == name; });

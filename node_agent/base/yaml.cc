@@ -9,6 +9,7 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "node_agent/base/utf8.h"
 #include "node_agent/base/yaml_data.h"
 
 namespace lanyard {
@@ -19,29 +20,12 @@ SourcePosition PositionIn(std::string_view file, const YAML::Mark& mark) {
   return {std::string(file), mark.line + 1, mark.column + 1};
 }
 
-// Length of the UTF-8 sequence at the front of `text` (RFC 3629 §4), 0 when it is not one.
-size_t Utf8Length(std::string_view text) {
-  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto follows = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) {
-    return byte(i) >= low && byte(i) <= high;
-  };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
-  if (first >= 0xe0 && first <= 0xef) {
-    return follows(1, first == 0xe0 ? 0xa0 : 0x80, first == 0xed ? 0x9f : 0xbf) && follows(2) ? 3 : 0;
-  }
-  if (first >= 0xf0 && first <= 0xf4) {
-    return follows(1, first == 0xf0 ? 0x90 : 0x80, first == 0xf4 ? 0x8f : 0xbf) && follows(2) && follows(3) ? 4 : 0;
-  }
-  return 0;
-}
-
 // YAML 1.2 §5.1 and §5.2. The scanner would end the text in silence at a byte 4, and guess UTF-16 from zero bytes.
 Status CheckCharacters(std::string_view text, std::string_view file) {
   SourcePosition at{std::string(file), 1, 1};
   while (!text.empty()) {
-    const size_t length = Utf8Length(text);
+    uint32_t character = 0;
+    const size_t length = ReadUtf8(text, character);
     if (length == 0) return FailAt(at, "not UTF-8 text");
     const auto byte = static_cast<unsigned char>(text[0]);
     if ((byte < 0x20 && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f) {

@@ -63,9 +63,10 @@ void CheckUnit(std::string_view text) {
   Require(Present(BusPathLabel(units + "/" + Escaped(name), units)) == name);
   Require(!BusPathLabel(units + "s/" + Escaped(name), units));
   const auto raw = BusPathLabel(units + "/" + name, units);
-  Require(!raw || raw->size() <= name.size());
+  Require(!raw || (raw->size() <= name.size() && name.find('/') == std::string::npos));
   const auto whole = BusPathLabel(name, units);
   Require(!whole || (name.starts_with(units) && whole->size() < name.size()));
+  Require(!BusPathLabel(units, units));
 }
 
 }  // namespace

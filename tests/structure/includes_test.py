@@ -27,7 +27,7 @@ ROOMS = {
     'workload_api': [PROTO, 'node_agent/audit', 'node_agent/identity', 'node_agent/registry', *CONTRACT, RPC, PKI, BASE],
     # Header-only pieces of base: the library links nothing of the agent.
     'workload_api/client': [PROTO, PKI, *(f'{BASE}/{name}.h' for name in ('printable', 'status', 'thread_name', 'utc'))],
-    'node_agent/admin': ['node_agent/audit', 'node_agent/identity', 'node_agent/registry', 'workload_api', 'attestors', RPC, PKI, BASE],
+    'node_agent/admin': ['node_agent/audit', 'node_agent/identity', 'node_agent/registry', 'attestors', RPC, PKI, BASE],
     'node_agent/app': ALL,
     'deploy/demo': ['workload_api/client', PKI, 'node_agent/base/status.h', 'node_agent/base/fd.h'],
     'tests': [*ALL, 'deploy/demo'],

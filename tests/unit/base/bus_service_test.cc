@@ -242,5 +242,11 @@ TEST_F(BusServiceTest, MayBeDestroyedByTheOneItAnswers) {
   EXPECT_EQ(answered_, 0u);
 }
 
+TEST(BusPathLabelTest, IsOneNameRightBelowThePrefixAndNothingElse) {
+  EXPECT_EQ(BusPathLabel("/org/units/refund_2eservice", "/org/units"), "refund.service");
+  for (const char* path : {"/org/units", "/org/units/", "/org/unitss/a", "/org/units/a/b_2eservice", "/org", ""})
+    EXPECT_EQ(BusPathLabel(path, "/org/units"), std::nullopt) << path;
+}
+
 }  // namespace
 }  // namespace lanyard
