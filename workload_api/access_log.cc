@@ -7,10 +7,9 @@
 #include <iterator>
 #include <utility>
 
-#include "node_agent/base/answer_within.h"
-#include "node_agent/base/duration.h"
 #include "node_agent/base/join.h"
 #include "node_agent/base/log.h"
+#include "node_agent/identity/disk_patience.h"
 
 namespace lanyard {
 namespace {
@@ -44,12 +43,7 @@ std::string AccessLog::NewCorrelationId() {
 
 void AccessLog::Grant(std::vector<AuditRecord> records, AuditLog::Done done) {
   grants_ += records.size();
-  const Join join(records.size(),
-                  AnswerWithin(clock_, kDiskPatience,
-                               Error(StatusCode::kUnavailable,
-                                     "the disk of the audit log has not answered for {}; see whether it does",
-                                     FormatDuration(kDiskPatience)),
-                               std::move(done)));
+  const Join join(records.size(), WithinDiskPatience(clock_, std::move(done), "the disk of the audit log"));
   for (AuditRecord& record : records) audit_.Append(std::move(record), join.Part());
 }
 

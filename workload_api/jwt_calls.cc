@@ -1,11 +1,13 @@
 #include "workload_api/jwt_calls.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "node_agent/base/utf8.h"
 #include "node_agent/identity/bundle_keys.h"
 #include "node_agent/identity/token_serial.h"
 #include "pki/secret_bytes.h"
@@ -24,13 +26,14 @@ namespace {
 // cut where it becomes too long (node_agent/audit/audit_line.cc). Whoever reads it has to see each of them.
 constexpr size_t kMostAudienceBytes = 1000;
 
-// Whether a record shows it as one, and as it is, byte for byte. (That it is UTF-8, protobuf has checked.)
+// Whether a record shows it as one, and as it is, byte for byte.
 bool IsRecordedAsItIs(std::string_view audience) {
-  for (size_t i = 0; i < audience.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(audience[i]);
-    // C1, the control characters U+0080 to U+009F
-    const bool c1 = byte == 0xC2 && i + 1 < audience.size() && static_cast<unsigned char>(audience[i + 1]) < 0xA0;
-    if (byte <= 0x20 || byte == 0x7F || c1 || byte == '"' || byte == '\\') return false;
+  while (!audience.empty()) {
+    uint32_t character = 0;
+    const size_t length = ReadUtf8(audience, character);
+    const bool control = character < 0x20 || (character >= 0x7F && character <= 0x9F);
+    if (length == 0 || control || character == ' ' || character == '"' || character == '\\') return false;
+    audience.remove_prefix(length);
   }
   return true;
 }

@@ -6,6 +6,7 @@
 
 #include <absl/functional/any_invocable.h>
 
+#include <string_view>
 #include <utility>
 
 #include "node_agent/base/answer_within.h"
@@ -17,8 +18,9 @@
 namespace lanyard {
 
 // To be handed to whoever asks the disk. `done` gets its answer, or Unavailable when it is late (answer_within.h).
-inline absl::AnyInvocable<void(Status) &&> WithinDiskPatience(Clock& clock, absl::AnyInvocable<void(Status) &&> done) {
-  Status silent = Error(StatusCode::kUnavailable, "the disk has not answered for {}; see whether it does",
+inline absl::AnyInvocable<void(Status) &&> WithinDiskPatience(Clock& clock, absl::AnyInvocable<void(Status) &&> done,
+                                                              std::string_view disk = "the disk") {
+  Status silent = Error(StatusCode::kUnavailable, "{} has not answered for {}; see whether it does", disk,
                         FormatDuration(kDiskPatience));
   return AnswerWithin(clock, kDiskPatience, std::move(silent), std::move(done));
 }

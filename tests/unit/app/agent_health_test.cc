@@ -1,7 +1,6 @@
 #include "node_agent/app/agent_health.h"
 
 #include <linux/capability.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,6 +8,7 @@
 #include <algorithm>
 
 #include "tests/support/fake_records.h"
+#include "tests/support/no_descriptors.h"
 #include "tests/unit/app/observe_fixture.h"
 #include "tests/unit/identity/identity_fixture.h"
 
@@ -120,16 +120,12 @@ TEST_F(AgentHealthTest, PathsOfTheRegistryThatCannotBeWatchedAreToldUnlessTheyAr
       << "UndefinedBehaviorSanitizer needs a descriptor to look at an object, and takes it for broken without one";
 #endif
   const auto set_without_descriptors = [this](std::vector<std::string> paths) {
-    rlimit before{};
-    getrlimit(RLIMIT_NOFILE, &before);
-    const int lowest_free = dup(0);
-    close(lowest_free);
-    const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
     Status answer = Error(StatusCode::kInternal, "no answer");
     registry_->Reload();  // under way: another load waits for it, and has descriptors
-    setrlimit(RLIMIT_NOFILE, &none);
-    registry_->SetPaths(std::move(paths), [&answer](Status status) { answer = std::move(status); });
-    setrlimit(RLIMIT_NOFILE, &before);
+    {
+      const NoDescriptors none;
+      registry_->SetPaths(std::move(paths), [&answer](Status status) { answer = std::move(status); });
+    }
     world_.Settle();
     return answer;
   };

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "tests/support/no_descriptors.h"
 #include "tests/unit/audit/audit_fixture.h"
 
 namespace lanyard::testing {
@@ -92,17 +93,11 @@ TEST_F(AuditDiskTest, WhatOthersDidToAFileIsOnRecordThoughTheNextCouldNotBeBegun
     Open();
     WriteMany(3);
     std::ofstream(options.path, std::ios::app) << "foreign\n";
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    const rlim_t whole = limit.rlim_cur;
-    const int next = dup(0);
-    close(next);
-    limit.rlim_cur = static_cast<rlim_t>(next);
-    setrlimit(RLIMIT_NOFILE, &limit);
-    EXPECT_FALSE(Write(Record("refused")).ok());
-    EXPECT_FALSE(Write(Record("refused")).ok());
-    limit.rlim_cur = whole;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    {
+      const NoDescriptors none;
+      EXPECT_FALSE(Write(Record("refused")).ok());
+      EXPECT_FALSE(Write(Record("refused")).ok());
+    }
     EXPECT_TRUE(Write(Record("again")).ok());
     EXPECT_THAT(Names(".damaged-"), SizeIs(1));
     const nlohmann::json note = nlohmann::json::parse(Lines().at(0));
@@ -238,18 +233,12 @@ TEST_F(AuditDiskTest, ARotationWithoutFileDescriptorsLeavesNothingThatIsTakenFor
   const int ended = InChild([&] {
     options.rotate_bytes = 1000;
     Open();
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    const rlim_t whole = limit.rlim_cur;
-    const int next = dup(0);
-    close(next);
-    limit.rlim_cur = static_cast<rlim_t>(next) + 1;  // one more: the new file can be made, not its directory opened
-    setrlimit(RLIMIT_NOFILE, &limit);
-    int refused = 0;
-    for (int i = 0; i < 20; ++i) refused += Write(Record(std::string(100, 'r'))).ok() ? 0 : 1;
-    EXPECT_GT(refused, 1);
-    limit.rlim_cur = whole;
-    setrlimit(RLIMIT_NOFILE, &limit);
+    {
+      const NoDescriptors but_one(1);  // the new file can be made, not its directory opened
+      int refused = 0;
+      for (int i = 0; i < 20; ++i) refused += Write(Record(std::string(100, 'r'))).ok() ? 0 : 1;
+      EXPECT_GT(refused, 1);
+    }
     EXPECT_TRUE(Write(Record("again")).ok());
     EXPECT_THAT(Names(".foreign-"), IsEmpty());
     EXPECT_THAT(Slurp(options.path), Not(HasSubstr("set-aside")));

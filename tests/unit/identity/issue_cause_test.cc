@@ -37,16 +37,18 @@ struct IssueCauseTest : ::testing::Test {
     for (const IssueRequest& request : std::exchange(signer.asked, {})) causes.push_back(request.cause);
     return causes;
   }
-  void BreakDisk() { state.broken = Error(StatusCode::kResourceExhausted, "the disk is full"); }
+  void ExpectThatWithoutADiskEveryAttemptIsNew() {
+    state.broken = Error(StatusCode::kResourceExhausted, "the disk is full");
+    EXPECT_FALSE(Ask());
+    world.Pass(5s);
+    EXPECT_THAT(Causes(), AllOf(SizeIs(Ge(3u)), Each(IssueCause::kNew)));
+    EXPECT_EQ(cache.Peek(entry), nullptr) << "handed out without a record";
+    EXPECT_EQ(source.unwritten(), 0u);
+  }
 };
 
 TEST_F(IssueCauseTest, AnIdentityThatWasRefusedForWantOfARecordIsNewAtEveryFurtherAttempt) {
-  BreakDisk();
-  EXPECT_FALSE(Ask());
-  world.Pass(5s);
-  EXPECT_THAT(Causes(), AllOf(SizeIs(Ge(3u)), Each(IssueCause::kNew)));
-  EXPECT_EQ(cache.Peek(entry), nullptr) << "handed out without a record";
-  EXPECT_EQ(source.unwritten(), 0u);
+  ExpectThatWithoutADiskEveryAttemptIsNew();
 }
 
 TEST_F(IssueCauseTest, WhatFollowsAnSvidIsARenewalAlsoAfterThatHasExpired) {
@@ -63,12 +65,7 @@ TEST_F(IssueCauseTest, AnIdentityThatWasTakenBackIsNewAgain) {
   ASSERT_TRUE(Ask());
   cache.Forget(entry);
   Causes();
-  BreakDisk();
-  EXPECT_FALSE(Ask());
-  world.Pass(5s);
-  EXPECT_THAT(Causes(), AllOf(SizeIs(Ge(3u)), Each(IssueCause::kNew)));
-  EXPECT_EQ(cache.Peek(entry), nullptr) << "handed out without a record";
-  EXPECT_EQ(source.unwritten(), 0u);
+  ExpectThatWithoutADiskEveryAttemptIsNew();
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "node_agent/rpc/listener.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cstdio>
 
+#include "tests/support/no_descriptors.h"
 #include "tests/unit/rpc/fixture.h"
 
 namespace lanyard {
@@ -231,14 +231,10 @@ TEST_F(ListenerTest, ClosesWhatFindsNoFdLeftAndServesTheNext) {
   Listen();
   UniqueFd client = ConnectTo(path());
   UniqueFd later;
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  const int lowest_free = dup(0);
-  close(lowest_free);
-  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  Turn();
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  {
+    const NoDescriptors none;
+    Turn();
+  }
   EXPECT_TRUE(Ended(client.get()));
   EXPECT_GE(listener_->stats().refused_full, 1u);
   later = ConnectTo(path());

@@ -1,9 +1,9 @@
 #include "node_agent/rpc/peer_process.h"
 
 #include <sched.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "tests/support/no_descriptors.h"
 #include "tests/unit/rpc/fixture.h"
 
 namespace lanyard {
@@ -63,14 +63,10 @@ TEST_F(PeerProcessTest, RefusesAPeerThatHasExitedAndWasReaped) {
 TEST_F(PeerProcessTest, WhatTheKernelGivesDoesNotDependOnFreeDescriptors) {
   const bool gives = KernelGivesPeerPidfds();
   EXPECT_EQ(gives, ExpectedSource() == PidfdSource::kPeer);
-  rlimit before{};
-  getrlimit(RLIMIT_NOFILE, &before);
-  const int lowest_free = dup(0);
-  close(lowest_free);
-  const rlimit none{.rlim_cur = static_cast<rlim_t>(lowest_free), .rlim_max = before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  const bool still_gives = KernelGivesPeerPidfds();
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  const bool still_gives = [] {
+    const NoDescriptors none;
+    return KernelGivesPeerPidfds();
+  }();
   EXPECT_EQ(still_gives, gives);
 }
 
